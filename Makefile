@@ -1,0 +1,28 @@
+# Each target makes .venv by itself; PYTHON chooses the interpreter.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint bench clean
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.installed  ## match points on photos: make demo, or make demo A=one.jpg B=two.jpg
+	$(BIN)/diffsight demo $(A) $(B)
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed  ## the speed and memory table
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) demo

@@ -1,0 +1,42 @@
+"""diffsight lets a frozen image-diffusion model see: it matches any point between two photos, without training.
+
+    >>> import diffsight
+    >>> matches = diffsight.match("a.jpg", "b.jpg", [(120, 80)])
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "load": "api",
+    "match": "api",
+    "load_picture": "api",
+    "Matcher": "api",
+    "Probe": "api",
+    "DiffsightError": "errors",
+    "InvalidInput": "errors",
+    "ModelUnavailable": "errors",
+    "OutputFailed": "errors",
+    "UnreadableFile": "errors",
+    "Matches": "types",
+    "Picture": "types",
+    "Reading": "types",
+    "Taps": "types",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for, so that ``import diffsight`` stays instant."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'diffsight' has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

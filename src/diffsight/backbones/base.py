@@ -1,0 +1,152 @@
+"""What every backbone offers, and the table of what can be tapped from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from ..errors import InvalidInput
+from ..grid import FitKind, Size
+from ..types import Capture, Posterior, Taps
+
+Task = Literal["semantic", "geometric", "temporal"]
+
+
+@dataclass(frozen=True)
+class FeatureTap:
+    """A stage whose output can be kept.
+
+    Attributes:
+        name: what taps call it.
+        module: path of the module within the network.
+        channels: of its output.
+        stride: network-input pixels a cell.
+    """
+
+    name: str
+    module: str
+    channels: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class AttentionTap:
+    """A transformer layer, with its self- and its cross-attention.
+
+    Attributes:
+        name: what taps call it.
+        module: path of the transformer block within the network; ``attn1`` and ``attn2`` lie below it.
+        channels: of the tokens.
+        stride: network-input pixels a query.
+    """
+
+    name: str
+    module: str
+    channels: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class TapTable:
+    """All that a network can return, each list in the order of execution."""
+
+    features: tuple[FeatureTap, ...]
+    attention: tuple[AttentionTap, ...]
+
+    def check(self, taps: Taps) -> None:
+        """Refuse names that the table does not hold.
+
+        Raises:
+            InvalidInput: names the first unknown stage or layer and lists the known ones.
+        """
+        stages, layers = [tap.name for tap in self.features], [tap.name for tap in self.attention]
+        wanted = [(name, "stage", stages) for name in taps.features]
+        wanted += [(name, "attention layer", layers) for name in taps.self_attention + taps.cross_attention]
+        for name, kind, known in wanted:
+            if name not in known:
+                raise InvalidInput(f"this model has no {kind} {name!r}; it has {', '.join(known)}")
+        if not taps.keys:
+            raise InvalidInput(f"nothing to read; name at least one stage ({', '.join(stages)}) or attention layer")
+
+
+@dataclass(frozen=True)
+class ReadSettings:
+    """How a photo is read; the default of a task is a row of the model's card.
+
+    Attributes:
+        stage: the feature stage that matching uses.
+        timestep: noise index, 0 (clean) to 999 (pure noise).
+        ensemble: noise draws averaged.
+        size: (height, width) of the network's input, pixels.
+        fit: how the photo is laid out in it.
+        prompt: what the network is told to see.
+        noise: whether noise is added; without it the network still gets the timestep.
+        posterior: the mean of the encoder's posterior, or a draw from it.
+        seed: of all draws; equal seeds give equal readings.
+    """
+
+    stage: str
+    timestep: int
+    ensemble: int
+    size: Size
+    fit: FitKind = "stretch"
+    prompt: str = ""
+    noise: bool = True
+    posterior: Literal["mean", "sample"] = "mean"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a user wants to know of a model before choosing it.
+
+    Attributes:
+        name: as given to ``--model``.
+        about: one line.
+        licence: of the weights.
+        parameters: of all parts that are loaded, in millions.
+        source: hub id, or ``bundled``.
+        tasks: default settings for each task.
+    """
+
+    name: str
+    about: str
+    licence: str
+    parameters: float
+    source: str
+    tasks: dict[Task, ReadSettings] = field(repr=False)
+
+
+class Backbone(Protocol):
+    """A frozen network that can be read."""
+
+    card: Card
+    taps: TapTable
+    device: torch.device
+
+    @property
+    def fingerprint(self) -> str:
+        """A short digest of architecture, weights and number format."""
+
+    @property
+    def multiple(self) -> int:
+        """Both sides of the network's input must be a multiple of this many pixels."""
+
+    def encode(self, pixels: Tensor) -> Posterior:
+        """Turn (B, 3, H, W) in [0, 1] into a clean latent (B, c, h, w)."""
+
+    def add_noise(self, latent: Tensor, noise: Tensor, timestep: int) -> Tensor:
+        """Mix a latent with noise of the same shape as the schedule says for the timestep."""
+
+    def context(self, prompts: Sequence[str]) -> Tensor:
+        """Embed N prompts as (N, tokens, channels)."""
+
+    def read(self, latent: Tensor, timestep: int, context: Tensor, taps: Taps) -> Capture:
+        """Run one pass on (B, c, h, w), as far as the taps need it."""
+
+    def row_bytes(self, height: int, width: int, taps: Taps) -> int:
+        """About how much memory one row of a pass takes, for a latent of (height, width)."""

@@ -1,0 +1,169 @@
+"""Read a UNet from outside: hooks for features, processors for attention, and an early stop.
+
+The network's own forward runs unchanged up to the last wanted module, so what is read equals the full pass bit for bit;
+hooks and processors are always taken off again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..types import Capture, Taps
+from .base import AttentionTap, FeatureTap, TapTable
+
+
+class _Stop(Exception):
+    """Ends a pass once all that is wanted has been seen."""
+
+
+class _AttentionRecorder:
+    """Stands in for a module's attention processor: keeps the head-averaged map, then lets the original one work."""
+
+    def __init__(self, original: Any, keep: Callable[[Tensor], None]) -> None:
+        self.original = original
+        self.keep = keep
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        self.keep(attention_map(attn, hidden_states, encoder_hidden_states, attention_mask))
+        return self.original(attn, hidden_states, encoder_hidden_states, attention_mask, **kwargs)
+
+
+def attention_map(
+    attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, attention_mask: Tensor | None = None
+) -> Tensor:
+    """The attention of a diffusers ``Attention`` module, averaged over heads, as (B, queries, keys) float32.
+
+    One head is held at a time, so the peak is two maps, however many heads there are.
+    """
+    if hidden_states.ndim == 4:
+        hidden_states = hidden_states.flatten(2).transpose(1, 2)
+    keys = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+    if attention_mask is not None:
+        attention_mask = attn.prepare_attention_mask(attention_mask, keys.shape[1], len(hidden_states))
+    if attn.group_norm is not None:
+        hidden_states = attn.group_norm(hidden_states.transpose(1, 2)).transpose(1, 2)
+    if encoder_hidden_states is None:
+        keys = hidden_states
+    elif attn.norm_cross:
+        keys = attn.norm_encoder_hidden_states(keys)
+    query, key = (t.unflatten(-1, (attn.heads, -1)) for t in (attn.to_q(hidden_states), attn.to_k(keys)))
+    if getattr(attn, "norm_q", None) is not None:
+        query, key = attn.norm_q(query), attn.norm_k(key)
+    masks = None if attention_mask is None else attention_mask.unflatten(0, (-1, attn.heads))
+    total: Tensor | None = None
+    for head in range(attn.heads):
+        mask = None if masks is None else masks[:, head]
+        scores = attn.get_attention_scores(query[:, :, head], key[:, :, head], mask).float()
+        total = scores if total is None else total + scores
+    assert total is not None
+    return total / attn.heads
+
+
+@contextmanager
+def _tapped(network: nn.Module, table: TapTable, taps: Taps, found: dict[str, Tensor]) -> Iterator[None]:
+    """Attach what the taps need and take it off again; results land in ``found``."""
+
+    def keep(key: str, value: Tensor) -> None:
+        found[key] = value
+        if len(found) == len(set(taps.keys)):
+            raise _Stop
+
+    handles, processors = [], []
+    try:
+        for stage in table.features:
+            if stage.name in taps.features:
+                module = network.get_submodule(stage.module)
+
+                def hook(_module: nn.Module, _inputs: Any, output: Any, key: str = f"feature:{stage.name}") -> None:
+                    keep(key, output[0] if isinstance(output, tuple) else output)
+
+                handles.append(module.register_forward_hook(hook))
+        for layer in table.attention:
+            for kind, names, leaf in (
+                ("self", taps.self_attention, "attn1"),
+                ("cross", taps.cross_attention, "attn2"),
+            ):
+                if layer.name in names:
+                    attn: Any = network.get_submodule(f"{layer.module}.{leaf}")
+                    processors.append((attn, attn.processor))
+                    attn.set_processor(_AttentionRecorder(attn.processor, partial(keep, f"{kind}:{layer.name}")))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        for attn, processor in processors:
+            attn.set_processor(processor)
+
+
+def run_tapped(network: nn.Module, table: TapTable, taps: Taps, forward: Callable[[], Any]) -> Capture:
+    """Run ``forward`` as far as the taps need it and return what they saw.
+
+    Args:
+        network: the module that the table's paths start from.
+        table: what can be tapped.
+        taps: what is wanted.
+        forward: calls the network once.
+
+    Raises:
+        InvalidInput: if the table lacks a wanted name.
+        RuntimeError: if a wanted module was never called, which means that the table does not fit the network.
+    """
+    table.check(taps)
+    found: dict[str, Tensor] = {}
+    with _tapped(network, table, taps, found):
+        try:
+            forward()
+        except _Stop:
+            pass
+        else:
+            raise RuntimeError(f"the pass ended without all of {taps}; seen: {sorted(found)}")
+    return Capture(taps, tuple(found[key] for key in taps.keys))
+
+
+def unet_taps(config: Any, encoder_stride: int) -> TapTable:
+    """The tap table of a diffusers ``UNet2DConditionModel``, from its configuration.
+
+    Stages are ``down0``, ``down1``, ..., ``mid``, ``up0``, ...: the output of each block after its resampler. Layers are
+    ``down0.a0`` and so on: the transformers of a block in order.
+    """
+    channels = list(config.block_out_channels)
+    depth = len(channels)
+    layers = config.layers_per_block
+    per_block = [layers] * depth if isinstance(layers, int) else list(layers)
+    features: list[FeatureTap] = []
+    attention: list[AttentionTap] = []
+
+    def block(name: str, path: str, kind: str, width: int, stride: int, transformers: int) -> None:
+        if "CrossAttn" in kind:
+            attention.extend(
+                AttentionTap(f"{name}.a{i}", f"{path}.attentions.{i}.transformer_blocks.0", width, stride)
+                for i in range(transformers)
+            )
+
+    for i, kind in enumerate(config.down_block_types):
+        stride = encoder_stride * 2**i
+        block(f"down{i}", f"down_blocks.{i}", kind, channels[i], stride, per_block[i])
+        features.append(FeatureTap(f"down{i}", f"down_blocks.{i}", channels[i], stride * (2 if i < depth - 1 else 1)))
+    deepest = encoder_stride * 2 ** (depth - 1)
+    if config.mid_block_type:
+        block("mid", "mid_block", config.mid_block_type, channels[-1], deepest, 1)
+        features.append(FeatureTap("mid", "mid_block", channels[-1], deepest))
+    for i, kind in enumerate(config.up_block_types):
+        level = depth - 1 - i
+        stride = encoder_stride * 2**level
+        block(f"up{i}", f"up_blocks.{i}", kind, channels[level], stride, per_block[level] + 1)
+        features.append(FeatureTap(f"up{i}", f"up_blocks.{i}", channels[level], stride // 2 if level else stride))
+    return TapTable(tuple(features), tuple(attention))

@@ -1,0 +1,260 @@
+"""Diffusion UNets with an encoder in front: Stable Diffusion 1.x and 2.x, and the bundled model, in one class.
+
+They differ in their parts, never in their path: an encoder (a VAE's, or blocks of pixels), a text encoder (CLIP, or a
+word table), a noise schedule and a UNet. Only these are loaded: no decoder, no safety checker, no pipeline.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import InvalidInput, ModelUnavailable
+from ..types import Capture, Posterior, Taps
+from .base import Card
+from .capture import run_tapped, unet_taps
+from .words import WordTable
+
+
+class Encoder(Protocol):
+    """Turns pixels into the latent that the UNet was trained on."""
+
+    stride: int
+
+    def __call__(self, pixels: Tensor) -> Posterior:
+        """Encode (B, 3, H, W) in [-1, 1]."""
+
+
+class PixelBlocks:
+    """No autoencoder: every ``stride`` x ``stride`` block of pixels becomes one cell."""
+
+    def __init__(self, stride: int) -> None:
+        self.stride = stride
+
+    def __call__(self, pixels: Tensor) -> Posterior:
+        """Fold (B, 3, H, W) into (B, 3 stride^2, H / stride, W / stride), without uncertainty."""
+        latent = F.pixel_unshuffle(pixels, self.stride).float()
+        return Posterior(latent, torch.zeros_like(latent))
+
+
+class VaeEncoder:
+    """The encoder half of an ``AutoencoderKL``."""
+
+    def __init__(self, vae: Any) -> None:
+        self.vae = vae
+        self.stride = 2 ** (len(vae.config.block_out_channels) - 1)
+
+    def __call__(self, pixels: Tensor) -> Posterior:
+        """The scaled posterior of (B, 3, H, W) as (B, c, H / stride, W / stride)."""
+        posterior = self.vae.encode(pixels).latent_dist
+        scale = self.vae.config.scaling_factor
+        return Posterior(posterior.mean.float() * scale, posterior.std.float() * scale)
+
+
+class ClipText:
+    """A CLIP text encoder that is loaded for new prompts and released again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, prompts: Sequence[str]) -> Tensor:
+        """Embed N prompts as (N, 77, channels)."""
+        from transformers import CLIPTextModel, CLIPTokenizer
+
+        tokenizer = CLIPTokenizer.from_pretrained(self.folder / "tokenizer")
+        encoder = CLIPTextModel.from_pretrained(self.folder / "text_encoder")
+        length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
+        ids = tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+        with torch.no_grad():
+            return encoder(ids.input_ids)[0].float()
+
+
+class WordText:
+    """The bundled model's word table."""
+
+    def __init__(self, folder: Path) -> None:
+        self.table = WordTable.from_pretrained(folder / "text_encoder").float()
+
+    def __call__(self, prompts: Sequence[str]) -> Tensor:
+        """Embed N prompts as (N, length, channels)."""
+        with torch.no_grad():
+            return self.table(self.table.tokenize(prompts))
+
+
+class LatentBackbone:
+    """A frozen latent-diffusion UNet with its encoder, schedule and text encoder."""
+
+    def __init__(
+        self,
+        card: Card,
+        unet: nn.Module,
+        encoder: Encoder,
+        alphas: Tensor,
+        text: Callable[[Sequence[str]], Tensor],
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.card = card
+        self.unet = unet.eval().requires_grad_(False)
+        self.encoder = encoder
+        self.alphas = alphas
+        self.text = text
+        self.device = device
+        self.dtype = dtype
+        self.taps = unet_taps(unet.config, encoder.stride)
+        self._contexts: dict[str, Tensor] = {}
+
+    def untrained(self, seed: int = 0) -> LatentBackbone:
+        """The same architecture, encoder and text with random UNet weights: what training is held against."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            unet = type(self.unet).from_config(self.unet.config)
+        card = replace(self.card, name=f"untrained {self.card.name}")
+        unet = unet.to(self.device, self.dtype)
+        return LatentBackbone(card, unet, self.encoder, self.alphas, self.text, self.device, self.dtype)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A short digest of architecture, number format and a sample of every weight."""
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(json.dumps(dict(self.unet.config), sort_keys=True, default=str).encode())
+        digest.update(str(self.dtype).encode())
+        for name, weight in self.unet.state_dict().items():
+            flat = weight.detach().flatten()
+            sample = flat[:: max(1, flat.numel() // 256)].float().cpu().contiguous()
+            digest.update(f"{name}{tuple(weight.shape)}".encode() + sample.numpy().tobytes())
+        return digest.hexdigest()
+
+    @property
+    def multiple(self) -> int:
+        """Both sides of the network's input must be a multiple of this many pixels."""
+        return self.encoder.stride
+
+    def encode(self, pixels: Tensor) -> Posterior:
+        """Turn (B, 3, H, W) in [0, 1] into a clean float32 latent (B, c, H / stride, W / stride).
+
+        Raises:
+            InvalidInput: if a side is not a multiple of the stride.
+        """
+        height, width = pixels.shape[-2:]
+        if height % self.multiple or width % self.multiple:
+            raise InvalidInput(f"the network's input is {width}x{height}; both sides must be a multiple of {self.multiple}")
+        with torch.no_grad():
+            return self.encoder(pixels.to(self.device, self.dtype) * 2 - 1)
+
+    def add_noise(self, latent: Tensor, noise: Tensor, timestep: int) -> Tensor:
+        """The diffusion forward process: ``sqrt(abar_t) latent + sqrt(1 - abar_t) noise``.
+
+        Args:
+            latent: (B, c, h, w).
+            noise: of the same shape, standard normal.
+            timestep: raw noise index, 0 to 999; never a position in a sampler's list.
+
+        Raises:
+            InvalidInput: for a timestep outside the schedule.
+        """
+        if not 0 <= timestep < len(self.alphas):
+            raise InvalidInput(f"timestep {timestep} is outside the noise schedule; use 0 to {len(self.alphas) - 1}")
+        alpha = self.alphas[timestep]
+        return float(alpha.sqrt()) * latent + float((1 - alpha).sqrt()) * noise
+
+    def context(self, prompts: Sequence[str]) -> Tensor:
+        """Embed N prompts as (N, tokens, channels); each distinct prompt is encoded once."""
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._contexts]
+        if new:
+            self._contexts.update(zip(new, self.text(new), strict=True))
+        return torch.stack([self._contexts[prompt] for prompt in prompts]).to(self.device, self.dtype)
+
+    def read(self, latent: Tensor, timestep: int, context: Tensor, taps: Taps) -> Capture:
+        """Run one pass on (B, c, h, w) with (B, tokens, channels), as far as the taps need it.
+
+        Gradients flow to latent and context if they ask for them.
+        """
+        def forward() -> None:
+            self.unet(latent.to(self.device, self.dtype), timestep, encoder_hidden_states=context)
+
+        return run_tapped(self.unet, self.taps, taps, forward)
+
+    def row_bytes(self, height: int, width: int, taps: Taps) -> int:
+        """About how much memory one row of a pass takes, for a latent of (height, width): activations and wanted maps."""
+        total = 40 * self.taps.features[0].channels * height * width * self.dtype.itemsize
+        for layer in self.taps.attention:
+            queries = height * width * self.encoder.stride**2 // layer.stride**2
+            total += 3 * 4 * queries**2 * (layer.name in taps.self_attention)
+        return total
+
+
+def load_latent(folder: Path, card: Card, device: torch.device, dtype: torch.dtype) -> LatentBackbone:
+    """Assemble a backbone from a folder in the hub's layout (``unet``, ``scheduler``, ``text_encoder``, ``vae`` ...).
+
+    Raises:
+        ModelUnavailable: if the folder lacks a part or a part does not fit.
+    """
+    from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+
+    try:
+        unet = _load_part(UNet2DConditionModel, folder / "unet")
+        # The training schedule is a function of a few numbers that every scheduler class stores under one set of names.
+        alphas = DDPMScheduler.from_pretrained(folder / "scheduler").alphas_cumprod.double()
+        index = json.loads((folder / "model_index.json").read_text()) if (folder / "model_index.json").exists() else {}
+        blocks = index.get("encoder", {}).get("kind") == "pixel_unshuffle"
+        encoder: Encoder
+        if blocks:
+            encoder = PixelBlocks(index["encoder"]["factor"])
+        else:
+            vae = _load_part(AutoencoderKL, folder / "vae", without=("decoder", "post_quant_conv"))
+            encoder = VaeEncoder(vae.to(device, dtype).eval().requires_grad_(False))
+        is_words = index.get("text_encoder", [""])[-1] == "WordTable"
+        text: Callable[[Sequence[str]], Tensor] = WordText(folder) if is_words else ClipText(folder)
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelUnavailable(
+            f"{folder} is not a usable model ({reason[:300]}); it must hold unet/, scheduler/, text_encoder/, tokenizer/ "
+            "and vae/ as a Stable Diffusion repository does"
+        ) from error
+    return LatentBackbone(card, unet.to(device, dtype), encoder, alphas, text, device, dtype)
+
+
+def _load_part(kind: Any, folder: Path, without: tuple[str, ...] = ()) -> Any:
+    """Build a diffusers module from its folder without its unwanted children, holding the weights once in memory."""
+    from safetensors.torch import load_file
+
+    config = json.loads((folder / "config.json").read_text())
+    with torch.device("meta"):
+        module = kind.from_config(config)
+    for child in without:
+        setattr(module, child, None)
+    state = {}
+    for path in _weight_files(folder):
+        state.update({_modern(k): v for k, v in load_file(path).items() if k.split(".")[0] not in without})
+    module.load_state_dict(state, assign=True)
+    return module
+
+
+def _modern(key: str) -> str:
+    """The present name of a weight; autoencoders saved before 2023 call their attention projections otherwise."""
+    for old, new in ((".query.", ".to_q."), (".key.", ".to_k."), (".value.", ".to_v."), (".proj_attn.", ".to_out.0.")):
+        key = key.replace(old, new)
+    return key
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a part: the plain one, else its fp16 variant, else the shards of an index."""
+    stem = "diffusion_pytorch_model"
+    for name in (f"{stem}.safetensors", f"{stem}.fp16.safetensors"):
+        if (folder / name).exists():
+            return [folder / name]
+    for name in (f"{stem}.safetensors.index.json", f"{stem}.safetensors.index.fp16.json"):
+        if (folder / name).exists():
+            shards = json.loads((folder / name).read_text())["weight_map"].values()
+            return [folder / shard for shard in sorted(set(shards))]
+    raise FileNotFoundError(f"{folder} holds no {stem}.safetensors")

@@ -1,0 +1,93 @@
+"""A small learned text encoder: a table with one row a word, mixed with its neighbours.
+
+It answers the same calls as a CLIP text encoder does in a Stable Diffusion folder (tokenise, encode, load from and save
+to a folder), so a backbone needs no second path for it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InvalidInput
+
+START, END = "<start>", "<end>"
+FILLERS = frozenset(
+    {"a", "an", "the", "of", "on", "in", "and", "with", "facing", "photo", "picture", "image", "is", "at", "its"}
+)
+"""Words without content: they are skipped, so that "a photo of a bird" and "bird" mean the same."""
+
+
+class WordTable(nn.Module):
+    """Text in, context out: (N,) strings to (N, length, width).
+
+    Every row gets the embedding of its word and its place; a three-word convolution then lets a noun know its adjective.
+
+    Args:
+        words: the vocabulary, without the start and end marks.
+        width: channels of the context.
+        length: rows of the context; longer texts are cut.
+    """
+
+    def __init__(self, words: Sequence[str], width: int = 128, length: int = 32) -> None:
+        super().__init__()
+        self.words = (START, END, *words)
+        self.index = {word: i for i, word in enumerate(self.words)}
+        self.length = length
+        self.table = nn.Embedding(len(self.words), width)
+        self.place = nn.Parameter(0.02 * torch.randn(length, width))
+        self.mix = nn.Conv1d(width, width, kernel_size=3, padding=1)
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """Turn texts into (N, length) word numbers: a start mark, the words, end marks.
+
+        Raises:
+            InvalidInput: for a word outside the vocabulary.
+        """
+        rows = []
+        for text in texts:
+            found = [word for word in re.findall(r"[^\W\d_]+", text.lower()) if word not in FILLERS]
+            unknown = [word for word in found if word not in self.index]
+            if unknown:
+                raise InvalidInput(
+                    f"this model does not know the word {unknown[0]!r} in the prompt {text!r}; "
+                    f"it knows: {', '.join(sorted(self.words[2:]))}"
+                )
+            ids = [0, *(self.index[word] for word in found)][: self.length]
+            rows.append(ids + [1] * (self.length - len(ids)))
+        return torch.tensor(rows)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Embed (N, length) word numbers as (N, length, width)."""
+        rows = self.table(ids) + self.place
+        return rows + self.mix(rows.transpose(1, 2)).transpose(1, 2)
+
+    @property
+    def config(self) -> dict[str, object]:
+        """What ``from_pretrained`` needs besides the weights."""
+        return {"words": list(self.words[2:]), "width": self.table.embedding_dim, "length": self.length}
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write ``config.json`` and ``model.safetensors`` into a folder."""
+        from safetensors.torch import save_file
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text(json.dumps(self.config, indent=1) + "\n")
+        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, folder / "model.safetensors")
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str) -> WordTable:
+        """Read what ``save_pretrained`` wrote."""
+        from safetensors.torch import load_file
+
+        folder = Path(folder)
+        config = json.loads((folder / "config.json").read_text())
+        table = cls(config["words"], config["width"], config["length"])
+        table.load_state_dict(load_file(folder / "model.safetensors"))
+        return table

@@ -1,0 +1,1 @@
+"""Scores: metrics, baselines and the runs that print them."""

@@ -1,0 +1,51 @@
+"""What a figure must be held against: the same network untrained, and no network at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..backbones.base import Card, FeatureTap, ReadSettings, TapTable
+from ..grid import Size
+from ..types import Capture, Posterior, Taps
+
+
+class RawPixels:
+    """A backbone without a network: the feature of a cell is its block of pixels, centred at grey.
+
+    Args:
+        size: of the input, pixels.
+        stride: side of a block.
+    """
+
+    def __init__(self, size: Size = (128, 128), stride: int = 4) -> None:
+        settings = ReadSettings(stage="pixels", timestep=0, ensemble=1, size=size, noise=False)
+        self.card = Card("raw pixels", "no network", "-", 0, "-", dict.fromkeys(("semantic", "geometric", "temporal"), settings))  # type: ignore[arg-type]
+        self.taps = TapTable((FeatureTap("pixels", "", 3 * stride**2, stride),), ())
+        self.device = torch.device("cpu")
+        self.multiple = stride
+        self.fingerprint = f"raw pixels {stride}"
+
+    def encode(self, pixels: Tensor) -> Posterior:
+        """Fold (B, 3, H, W) in [0, 1] into blocks in [-1, 1]."""
+        latent = F.pixel_unshuffle(pixels * 2 - 1, self.multiple)
+        return Posterior(latent, torch.zeros_like(latent))
+
+    def add_noise(self, latent: Tensor, noise: Tensor, timestep: int) -> Tensor:
+        """Leave the latent as it is."""
+        return latent
+
+    def context(self, prompts: Sequence[str]) -> Tensor:
+        """An empty context."""
+        return torch.zeros(len(prompts), 0, 0)
+
+    def read(self, latent: Tensor, timestep: int, context: Tensor, taps: Taps) -> Capture:
+        """Return the blocks."""
+        return Capture(taps, (latent,))
+
+    def row_bytes(self, height: int, width: int, taps: Taps) -> int:
+        """A row is its latent."""
+        return 4 * 3 * self.multiple**2 * height * width

@@ -1,0 +1,66 @@
+"""``diffsight demo``: the main job on photos that come with scikit-image, and on pictures of the procedural world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import InvalidInput
+
+WORLD_KINDS = ("bird", "face", "car", "butterfly")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("demo")(demo)
+
+
+def demo(
+    photos: Annotated[list[Path] | None, typer.Argument(metavar="[A B]", help="Two photos of your own.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the pictures.")] = Path("demo"),
+) -> None:
+    """Match points with the bundled model and print where the pictures are."""
+    if photos and len(photos) != 2:
+        raise InvalidInput(f"{len(photos)} photos given; the demo takes two, or none for its own")
+
+    import numpy as np
+
+    from ..draw import Panel, draw_panels, save_picture
+    from ..images import load_picture
+    from ..matching.matcher import Matcher
+    from ..types import Picture
+    from ..world import RESERVED, make_pair
+
+    matcher = Matcher("pocket")
+
+    def show(name: str, source: Picture, target: Picture, points: np.ndarray | None) -> None:
+        prepared = matcher.source(source, points)
+        matches = matcher.match(prepared, target)
+        panels = [Panel(source, matches.query, title="A"), Panel(target, matches.matched, faint=~matches.mutual, title="found in B")]
+        save_picture(draw_panels(panels), out / f"{name}.png")
+        print(out / f"{name}.png", flush=True)
+
+    if photos:
+        show("yours", load_picture(photos[0]), load_picture(photos[1]), None)
+    else:
+        for name, a, b, points in _photos():
+            show(name, load_picture(a), load_picture(b), np.array(points, dtype=float) if points else None)
+    for i, kind in enumerate(WORLD_KINDS):
+        pair = make_pair(RESERVED + 777_000 + i, 256, kind=kind)
+        seen = pair.source.objects[0].visible & pair.target.objects[0].visible
+        a, b = load_picture(pair.source.image), load_picture(pair.target.image)
+        show(f"world_{kind}", a, b, pair.source.objects[0].keypoints[seen])
+
+
+def _photos() -> list[tuple[str, np.ndarray, np.ndarray, list[tuple[float, float]]]]:
+    """Photos that scikit-image ships, which anyone may use, with points to look for."""
+    try:
+        from skimage import data
+    except ImportError:
+        raise InvalidInput(
+            "the demo's photos come with scikit-image, which is not installed; pip install 'diffsight[demo]', or give two photos"
+        ) from None
+    left, right, _ = data.stereo_motorcycle()
+    return [("motorcycle", left, right, [])]

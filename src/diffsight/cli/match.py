@@ -1,0 +1,227 @@
+"""``diffsight match``: points of one photo in others."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import InvalidInput, UnreadableFile
+
+if TYPE_CHECKING:
+    from ..matching.matcher import Matcher, Source
+    from ..types import Matches, Picture, Reading
+
+Points = list[tuple[float, float]]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("match")(match)
+
+
+def parse_point(text: str) -> tuple[float, float]:
+    """Read ``X,Y``.
+
+    Raises:
+        InvalidInput: for anything else, and for numbers that are not finite.
+    """
+    parts = text.split(",")
+    try:
+        x, y = (float(part) for part in parts)
+    except ValueError:
+        raise InvalidInput(f"--point {text!r} is not a point; write X,Y in pixels, for example --point 120,80.5") from None
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise InvalidInput(f"--point {text!r} is not finite; write X,Y in pixels, for example --point 120,80.5")
+    return x, y
+
+
+def read_points(path: Path) -> Points:
+    """Read a CSV file with the columns x and y, in pixels; other columns are ignored.
+
+    Raises:
+        UnreadableFile: for a missing file or one that is not text.
+        InvalidInput: for a missing column or a value that is not a finite number.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as handle:
+            rows = csv.DictReader(handle)
+            names = [name.strip().lower() for name in rows.fieldnames or []]
+            rows.fieldnames = names
+            for column in ("x", "y"):
+                if column not in names:
+                    raise InvalidInput(f"{path} has no column {column!r} (it has: {', '.join(names) or 'none'}); give x and y")
+            points = []
+            for row in rows:
+                x, y = (row[column] or "" for column in ("x", "y"))
+                try:
+                    points.append(parse_point(f"{x},{y}"))
+                except InvalidInput:
+                    raise InvalidInput(f"{path}, line {rows.line_num}: ({x}, {y}) is not a point; give finite numbers") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UnreadableFile(f"cannot read points from {path}: {reason}; give a CSV file with columns x and y") from None
+    if not points:
+        raise InvalidInput(f"{path} holds no points; give a row for each, below the header x,y")
+    return points
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The matches of one target, and the name its files carry."""
+
+    name: str
+    picture: Picture
+    reading: Reading
+    matches: Matches
+
+
+def match(
+    photos: Annotated[list[Path], typer.Argument(metavar="A B [C ...]", help="The photo with the points, then the photos to search.")],
+    point: Annotated[list[str] | None, typer.Option(metavar="X,Y", help="A point of A in pixels; repeat for more.")] = None,
+    points: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Points of A as CSV with columns x and y.")] = None,
+    model: Annotated[str, typer.Option(help="A name from `diffsight models`, a folder, or a hub id.")] = "pocket",
+    task: Annotated[str, typer.Option(help="semantic, geometric or temporal: chooses the model's settings.")] = "semantic",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results.")] = Path("matches"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    heat: Annotated[bool, typer.Option("--heat", help="Also draw a heat map for each point and photo.")] = False,
+    top: Annotated[int, typer.Option(help="Also list the best TOP places for each point.")] = 1,
+    prompt: Annotated[str | None, typer.Option(help="What the model is told to see.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the square network input, pixels.")] = None,
+    fit: Annotated[str | None, typer.Option(help="stretch, pad or crop.")] = None,
+    stage: Annotated[str | None, typer.Option(help="Feature stage, such as up1.")] = None,
+    timestep: Annotated[int | None, typer.Option(help="Noise index, 0 to 999.")] = None,
+    ensemble: Annotated[int | None, typer.Option(help="Noise draws averaged.")] = None,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal results.")] = 0,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
+    store: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep what the network saw, for later runs.")] = None,
+) -> None:
+    """Find points of photo A in photo B (and C ...).
+
+    Without points, up to 12 well-spread ones that match both ways are chosen. Coordinates are pixels of the photos as
+    they are shown (upright), x to the right, y down; the centre of the first pixel is (0.5, 0.5).
+    """
+    if len(photos) < 2:
+        raise InvalidInput(f"{len(photos)} photo given; match needs two or more: the one with the points, then where to look")
+    if point and points:
+        raise InvalidInput("both --point and --points are given; use one of them")
+    if top < 1:
+        raise InvalidInput(f"--top {top} is too few; use 1 or more")
+    asked = read_points(points) if points else [parse_point(text) for text in point or []] or None
+    if out.exists() and not out.is_dir():
+        raise InvalidInput(f"--out {out} is a file; give a folder")
+
+    from ..backbones.registry import load
+    from ..images import load_picture
+    from ..matching.matcher import Matcher
+
+    pictures = [load_picture(path) for path in photos]
+    changes: dict[str, Any] = {
+        "prompt": prompt,
+        "size": None if size is None else (size, size),
+        "fit": fit,
+        "stage": stage,
+        "timestep": timestep,
+        "ensemble": ensemble,
+        "seed": seed,
+    }
+    matcher = Matcher(load(model, device=device, dtype=dtype), task=task, store=store, **changes)
+    source = matcher.source(pictures[0], asked)
+    found = []
+    for name, picture in zip(_names(photos[1:]), pictures[1:], strict=True):
+        reading = matcher.read(picture)[1]
+        found.append(_Found(name, picture, reading, matcher.match(source, reading)))
+    rows = [row for item in found for row in _rows(matcher, source, item, top)]
+    _write(out, matcher, source, found, rows, heat)
+    report = {"source": str(photos[0]), "model": matcher.backbone.card.name, "task": task, "convention": CONVENTION, "matches": rows}
+    if as_json:
+        print(json.dumps(report, indent=2))
+    else:
+        _print_table(rows, out, found)
+
+
+CONVENTION = "x right, y down, pixels of the upright photo, centre of the first pixel at (0.5, 0.5)"
+
+
+def _names(paths: list[Path]) -> list[str]:
+    """A different file name stem for each target."""
+    seen: dict[str, int] = {}
+    names = []
+    for path in paths:
+        seen[path.stem] = seen.get(path.stem, 0) + 1
+        names.append(path.stem if seen[path.stem] == 1 else f"{path.stem}_{seen[path.stem]}")
+    return names
+
+
+def _rows(matcher: Matcher, source: Source, item: _Found, top: int) -> list[dict[str, Any]]:
+    matches = [item.matches[i : i + 1] for i in range(len(item.matches))]
+    if top > 1:
+        matches = matcher.match_top(source, item.reading, item.matches.query, top)
+    return [
+        {
+            "target": str(item.picture.path),
+            "point": number,
+            "rank": rank,
+            "x": round(float(one.query[rank - 1, 0]), 3),
+            "y": round(float(one.query[rank - 1, 1]), 3),
+            "matched_x": float(one.matched[rank - 1, 0]),
+            "matched_y": float(one.matched[rank - 1, 1]),
+            "score": round(float(one.score[rank - 1]), 5),
+            "mutual": bool(one.mutual[rank - 1]),
+        }
+        for number, one in enumerate(matches, start=1)
+        for rank in range(1, len(one) + 1)
+    ]
+
+
+def _write(out: Path, matcher: Matcher, source: Source, found: list[_Found], rows: list[dict[str, Any]], heat: bool) -> None:
+    from ..draw import Panel, draw_heat, draw_panels, panel_size, save_picture
+    from ..files import atomic
+
+    for item in found:
+        panels = [
+            Panel(source.picture, item.matches.query),
+            Panel(item.picture, item.matches.matched, faint=~item.matches.mutual),
+        ]
+        save_picture(draw_panels(panels), out / f"{item.name}_matches.png")
+        if heat:
+            width, height = panel_size(item.picture)
+            for i in range(len(item.matches)):
+                scores = matcher.scores(source, item.reading, item.matches.query[i : i + 1], (height, width))
+                image = draw_heat(item.picture, scores[0].numpy(), item.matches.matched[i])
+                save_picture(image, out / f"{item.name}_heat_{i + 1:02d}.png")
+    with atomic(out / "matches.csv") as part, part.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    with atomic(out / "matches.json") as part:
+        part.write_text(json.dumps({"convention": CONVENTION, "matches": rows}, indent=2) + "\n")
+
+
+COLUMNS = ("target", "point", "rank", "x", "y", "matched_x", "matched_y", "score", "mutual")
+
+
+def _print_table(rows: list[dict[str, Any]], out: Path, found: list[_Found]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("point", "in A", "in", "found at", "score", "both ways")
+    for row in rows:
+        table.add_row(
+            str(row["point"]),
+            f"{row['x']:.1f}, {row['y']:.1f}",
+            Path(row["target"]).name,
+            f"{row['matched_x']:.1f}, {row['matched_y']:.1f}",
+            f"{row['score']:.3f}",
+            "yes" if row["mutual"] else "no",
+        )
+    Console().print(table)
+    for item in found:
+        print(out / f"{item.name}_matches.png")
+    print(out / "matches.csv")

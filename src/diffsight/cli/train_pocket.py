@@ -1,0 +1,47 @@
+"""``diffsight train-pocket``: how the bundled model is made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import InvalidInput
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("train-pocket")(train_pocket)
+
+
+def train_pocket(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Holds the checkpoint, log, samples and the finished model.")],
+    photos: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder or tar of photos with a captions.json to mix in; repeat for more."),
+    ] = None,
+    pictures: Annotated[int | None, typer.Option(help="Pictures to train on; the recipe's number if left out.")] = None,
+    stop_after: Annotated[int | None, typer.Option(help="End this run after so many steps; the next one goes on.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.")] = None,
+) -> None:
+    """Train the bundled model, or go on where the folder's checkpoint stands.
+
+    The finished model is DIR/export, a folder that --model takes.
+    """
+    from ..device import pick_device
+    from ..training.data import Photos
+    from ..training.recipe import Recipe
+    from ..training.train import train
+
+    recipe = Recipe()
+    if pictures is not None:
+        stage = recipe.stages[-1]
+        if pictures < stage.batch:
+            raise InvalidInput(f"--pictures {pictures} is less than one batch; use {stage.batch} or more")
+        recipe = replace(recipe, stages=(*recipe.stages[:-1], replace(stage, pictures=pictures)))
+    if stop_after is not None and stop_after < 1:
+        raise InvalidInput(f"--stop-after {stop_after} is too few; use 1 or more")
+    where = str(pick_device(device))
+    print(train(out, recipe, Photos.read(*photos or []), device=where, stop_after=stop_after))

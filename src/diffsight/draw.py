@@ -1,0 +1,136 @@
+"""Pictures of results: matches in numbered colours, heat maps."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from .errors import InvalidInput
+from .files import atomic
+from .grid import Points
+from .types import Picture
+
+MARGIN = 12
+PANEL = (640, 480)
+"""Largest (width, height) of one photo in a drawing, pixels."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A photo in a drawing, and the numbered points on it.
+
+    Attributes:
+        picture: the photo.
+        points: (N, 2) pixels of the photo.
+        faint: (N,) points to draw as rings instead of discs.
+        title: a line above it.
+    """
+
+    picture: Picture
+    points: Points
+    faint: npt.NDArray[np.bool_] | None = None
+    title: str = ""
+
+
+def palette(count: int) -> list[tuple[int, int, int]]:
+    """Clearly different colours, the same for the same count."""
+    colours = []
+    for i in range(count):
+        red, green, blue = colorsys.hsv_to_rgb(i / max(1, count), 0.85 if i % 2 else 0.65, 1.0 if i % 2 else 0.92)
+        colours.append((int(255 * red), int(255 * green), int(255 * blue)))
+    return colours
+
+
+def panel_size(picture: Picture) -> tuple[int, int]:
+    """(width, height) at which a photo is drawn: as large as the panel allows, at least one pixel a side."""
+    height, width = picture.size
+    scale = min(PANEL[0] / width, PANEL[1] / height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def draw_panels(panels: Sequence[Panel]) -> Image.Image:
+    """Draw photos side by side, with the same number and colour for the same point on each.
+
+    Raises:
+        InvalidInput: without a panel.
+    """
+    if not panels:
+        raise InvalidInput("nothing to draw; give at least one photo")
+    font = ImageFont.load_default(15)
+    heading = 26
+    sizes = [panel_size(panel.picture) for panel in panels]
+    width = sum(w for w, _ in sizes) + MARGIN * (len(panels) + 1)
+    sheet = Image.new("RGB", (width, max(h for _, h in sizes) + heading + MARGIN), "white")
+    pen = ImageDraw.Draw(sheet)
+    left = MARGIN
+    for panel, (w, h) in zip(panels, sizes, strict=True):
+        photo = Image.fromarray(panel.picture.array()).resize((w, h), Image.Resampling.LANCZOS)
+        sheet.paste(photo, (left, heading))
+        pen.text((left, 5), _shorten(panel.title or panel.picture.name, w, font), fill="black", font=font)
+        scale = (w / panel.picture.size[1], h / panel.picture.size[0])
+        for number, (point, colour) in enumerate(zip(panel.points * scale, palette(len(panel.points)), strict=True)):
+            ring = panel.faint is not None and bool(panel.faint[number])
+            spot = _spot(str(number + 1), colour, ring)
+            sheet.paste(spot, (left + round(point[0] - spot.width / 2), heading + round(point[1] - spot.height / 2)), spot)
+        left += w + MARGIN
+    return sheet
+
+
+def _shorten(text: str, width: int, font: Any) -> str:
+    while len(text) > 4 and font.getlength(text) > width:
+        text = text[: -4 if text.endswith("...") else -1].rstrip(".") + "..."
+    return text
+
+
+def _spot(text: str, colour: tuple[int, int, int], ring: bool) -> Image.Image:
+    """A numbered disc, drawn large and shrunk so that its edge is smooth."""
+    side, fine = 22, 4
+    big = Image.new("RGBA", (side * fine, side * fine))
+    pen = ImageDraw.Draw(big)
+    edge = (1, 1, side * fine - 2, side * fine - 2)
+    pen.ellipse(edge, fill=(*colour, 110 if ring else 255), outline=(0, 0, 0, 255), width=fine + 2)
+    middle = side * fine / 2
+    pen.text((middle, middle), text, fill=(0, 0, 0, 255), font=ImageFont.load_default(12 * fine), anchor="mm")
+    return big.resize((side, side), Image.Resampling.LANCZOS)
+
+
+def draw_heat(picture: Picture, scores: npt.NDArray[np.float32], point: npt.NDArray[np.float64] | None) -> Image.Image:
+    """Lay a score map over a photo, dark for the lowest score and bright for the highest, with a cross at ``point``.
+
+    Args:
+        picture: the photo.
+        scores: (rows, columns), stretched over the whole photo.
+        point: (x, y) in pixels of the photo.
+    """
+    from matplotlib import colormaps
+
+    width, height = panel_size(picture)
+    low, high = float(scores.min()), float(scores.max())
+    level = (scores - low) / max(high - low, 1e-12)
+    warm = Image.fromarray((colormaps["inferno"](level)[..., :3] * 255).astype(np.uint8)).resize((width, height))
+    photo = Image.fromarray(picture.array()).resize((width, height), Image.Resampling.LANCZOS).convert("L").convert("RGB")
+    sheet = Image.blend(photo, warm, 0.65)
+    if point is not None:
+        x, y = point[0] * width / picture.size[1], point[1] * height / picture.size[0]
+        pen = ImageDraw.Draw(sheet)
+        for length, colour, thickness in ((11, "black", 5), (10, "white", 2)):
+            pen.line((x - length, y, x + length, y), fill=colour, width=thickness)
+            pen.line((x, y - length, x, y + length), fill=colour, width=thickness)
+    return sheet
+
+
+def save_picture(image: Image.Image, path: Path) -> None:
+    """Write a picture whole or not at all; the format follows the name.
+
+    Raises:
+        OutputFailed: if it cannot be written.
+    """
+    with atomic(path) as part:
+        image.save(part)

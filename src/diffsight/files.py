@@ -1,0 +1,29 @@
+"""Writing results: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import OutputFailed
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` to write to, and rename it into place once the block has ended well.
+
+    Raises:
+        OutputFailed: if the folder cannot be written or the disk is full; the temporary file is removed.
+    """
+    part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        raise OutputFailed(f"cannot write {path}: {error.strerror or error}; choose another folder or free some space") from error
+    finally:
+        part.unlink(missing_ok=True) if part.parent.is_dir() else None

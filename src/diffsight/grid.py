@@ -1,0 +1,144 @@
+"""Coordinates. The only place that converts between pixels of a photo, pixels of the network's input, and grid cells.
+
+The contract everywhere: points are (x, y), in pixels of the original photo, and the centre of the first pixel is at
+(0.5, 0.5). A grid of n cells over a side of S pixels has the centre of cell k at (k + 0.5) * S / n.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import InvalidInput
+
+Points = npt.NDArray[np.float64]
+FitKind = Literal["stretch", "pad", "crop"]
+Size = tuple[int, int]
+"""(height, width)."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a photo became the network's input, and the way back.
+
+    A point p of the photo lies at ``p * scale + offset`` in the network's input, axis by axis.
+
+    Attributes:
+        original: (height, width) of the photo.
+        network: (height, width) of the network's input.
+        scale: (x, y) input pixels per photo pixel.
+        offset: (x, y) in input pixels.
+    """
+
+    original: Size
+    network: Size
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+
+    @classmethod
+    def make(cls, kind: FitKind, original: Size, network: Size) -> Fit:
+        """Lay a photo out for a network.
+
+        Args:
+            kind: ``stretch`` fills the input, aspect not kept, as the papers do; ``pad`` keeps the aspect and leaves
+                equal borders; ``crop`` keeps the aspect and cuts the middle of the photo.
+            original: (height, width) of the photo.
+            network: (height, width) of the network's input.
+
+        Raises:
+            InvalidInput: for an unknown kind or a side below one pixel.
+        """
+        if kind not in get_args(FitKind):
+            raise InvalidInput(f"unknown fit {kind!r}; choose one of {', '.join(get_args(FitKind))}")
+        if min(*original, *network) < 1:
+            raise InvalidInput(f"cannot fit a photo of {original} into {network}; every side must be at least 1 pixel")
+        ratio_y, ratio_x = network[0] / original[0], network[1] / original[1]
+        if kind == "stretch":
+            return cls(original, network, (ratio_x, ratio_y), (0.0, 0.0))
+        if kind == "pad":
+            ratio = min(ratio_x, ratio_y)
+            height, width = (max(1, round(side * ratio)) for side in original)
+            left, top = (network[1] - width) // 2, (network[0] - height) // 2
+            return cls(original, network, (width / original[1], height / original[0]), (float(left), float(top)))
+        ratio = max(ratio_x, ratio_y)
+        height, width = (max(1, min(s, round(n / ratio))) for s, n in zip(original, network, strict=True))
+        left, top = (original[1] - width) // 2, (original[0] - height) // 2
+        scale_x, scale_y = network[1] / width, network[0] / height
+        return cls(original, network, (scale_x, scale_y), (-left * scale_x, -top * scale_y))
+
+    @property
+    def content(self) -> tuple[int, int, int, int]:
+        """Rows and columns (top, bottom, left, right) of the network's input that show the photo."""
+        height, width = self.original
+        left, top = max(0, round(self.offset[0])), max(0, round(self.offset[1]))
+        right = min(self.network[1], round(width * self.scale[0] + self.offset[0]))
+        bottom = min(self.network[0], round(height * self.scale[1] + self.offset[1]))
+        return top, bottom, left, right
+
+    @property
+    def window(self) -> tuple[int, int, int, int]:
+        """Rows and columns (top, bottom, left, right) of the photo that the network sees."""
+        left, top = (max(0, round(-o / s)) for o, s in zip(self.offset, self.scale, strict=True))
+        right = min(self.original[1], round((self.network[1] - self.offset[0]) / self.scale[0]))
+        bottom = min(self.original[0], round((self.network[0] - self.offset[1]) / self.scale[1]))
+        return top, bottom, left, right
+
+    def to_grid(self, points: Points, grid: Size) -> Points:
+        """Turn (N, 2) photo pixels into (N, 2) cell coordinates (x, y), where cell k has its centre at k."""
+        per_cell = np.array([grid[1] / self.network[1], grid[0] / self.network[0]])
+        return (np.asarray(points, dtype=np.float64) * self.scale + self.offset) * per_cell - 0.5
+
+    def to_pixels(self, cells: Points, grid: Size) -> Points:
+        """Turn (N, 2) cell coordinates (x, y) into (N, 2) photo pixels; the inverse of ``to_grid``."""
+        per_cell = np.array([self.network[1] / grid[1], self.network[0] / grid[0]])
+        return ((np.asarray(cells, dtype=np.float64) + 0.5) * per_cell - self.offset) / self.scale
+
+    def pixel_rows(self, grid: Size) -> npt.NDArray[np.float64]:
+        """Cell coordinate y of the centre of every photo row that the network sees."""
+        top, bottom, _, _ = self.window
+        rows = np.arange(top, bottom) + 0.5
+        return self.to_grid(np.stack([np.zeros_like(rows), rows], axis=1), grid)[:, 1]
+
+    def pixel_columns(self, grid: Size) -> npt.NDArray[np.float64]:
+        """Cell coordinate x of the centre of every photo column that the network sees."""
+        _, _, left, right = self.window
+        columns = np.arange(left, right) + 0.5
+        return self.to_grid(np.stack([columns, np.zeros_like(columns)], axis=1), grid)[:, 0]
+
+    def check_points(self, points: npt.ArrayLike, what: str = "point") -> Points:
+        """Return points as (N, 2) float64 after checking that each lies where the network sees the photo.
+
+        Raises:
+            InvalidInput: for another shape, NaN, or a point outside.
+        """
+        array = np.asarray(points, dtype=np.float64)
+        if array.ndim != 2 or array.shape[1] != 2:
+            raise InvalidInput(f"{what}s have shape {array.shape}; give (N, 2) with a row (x, y) each")
+        top, bottom, left, right = self.window
+        for x, y in array:
+            if not (left <= x <= right and top <= y <= bottom):  # NaN fails every comparison
+                raise InvalidInput(
+                    f"{what} ({x:g}, {y:g}) is outside the photo; x must be in [{left}, {right}] and y in [{top}, {bottom}]"
+                )
+        return array
+
+
+def two_taps(coordinates: npt.NDArray[np.float64], cells: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Base cell and fraction for linear interpolation at cell coordinates, clamped to the border.
+
+    The value at a coordinate is ``(1 - fraction) * map[base] + fraction * map[base + 1]``; with a single cell the base
+    is 0 and the fraction 0.
+    """
+    clamped = np.clip(coordinates, 0, cells - 1)
+    base = np.clip(np.floor(clamped), 0, max(0, cells - 2)).astype(np.int64)
+    return base, clamped - base
+
+
+def warp_points(points: Points, homography: npt.NDArray[np.float64]) -> Points:
+    """Map (N, 2) pixels by a (3, 3) homography; points on its horizon become infinite."""
+    mapped = np.concatenate([points, np.ones((len(points), 1))], axis=1) @ np.asarray(homography).T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return mapped[:, :2] / mapped[:, 2:]

@@ -1,0 +1,1 @@
+"""Finding points of one photo in another."""

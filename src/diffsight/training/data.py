@@ -1,0 +1,133 @@
+"""Training batches: captioned world pictures, and optionally crops of captioned photos.
+
+A batch is a pure function of the recipe, the photos and its step, so an interrupted run continues as if it had not been.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..backbones.words import FILLERS
+from ..errors import InvalidInput, UnreadableFile
+from ..world import COLOURS, RESERVED, categories, make_scene
+from .recipe import Recipe
+
+PHOTO_ENDINGS = (".jpg", ".jpeg", ".png")
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Captioned photos, kept as encoded bytes.
+
+    Attributes:
+        encoded: one JPEG or PNG file each.
+        captions: one for each.
+    """
+
+    encoded: tuple[bytes, ...] = ()
+    captions: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, *sources: Path) -> Photos:
+        """Read folders and tar files with photos and a ``captions.json`` that maps file names to captions."""
+        encoded: list[bytes] = []
+        captions: list[str] = []
+        for source in sources:
+            files = _files(source)
+            if "captions.json" not in files:
+                raise UnreadableFile(f"{source} has no captions.json; it must map each photo's file name to its caption")
+            for name, caption in json.loads(files["captions.json"]).items():
+                if name in files and name.lower().endswith(PHOTO_ENDINGS):
+                    encoded.append(files[name])
+                    captions.append(caption)
+        return cls(tuple(encoded), tuple(captions))
+
+    def words(self) -> set[str]:
+        """Every word of the captions that is not a filler."""
+        return {word for caption in self.captions for word in _words(caption)}
+
+    def crop(self, index: int, side: int, rng: np.random.Generator) -> np.ndarray:
+        """A random square of photo ``index``, mirrored half of the time; (side, side, 3) uint8 RGB."""
+        image = cv2.imdecode(np.frombuffer(self.encoded[index], np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+        shorter = min(image.shape[:2])
+        span = int(shorter * np.sqrt(rng.uniform(0.25, 1.0)))
+        top, left = rng.integers(image.shape[0] - span + 1), rng.integers(image.shape[1] - span + 1)
+        crop = image[top : top + span, left : left + span]
+        crop = crop[:, ::-1] if rng.random() < 0.5 else crop
+        shrink = span > side
+        return cv2.resize(np.ascontiguousarray(crop), (side, side), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC)
+
+
+def _files(source: Path) -> dict[str, bytes]:
+    if source.is_dir():
+        return {path.name: path.read_bytes() for path in sorted(source.iterdir()) if path.is_file()}
+    try:
+        with tarfile.open(source) as tar:
+            members = [member for member in tar.getmembers() if member.isfile()]
+            return {Path(member.name).name: _member(tar, member) for member in members}
+    except (OSError, tarfile.TarError) as error:
+        raise UnreadableFile(f"cannot read photos from {source}: {error}; give a folder or a tar file") from None
+
+
+def _member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    handle = tar.extractfile(member)
+    return b"" if handle is None else io.BytesIO(handle.read()).getvalue()
+
+
+def _words(caption: str) -> list[str]:
+    return [word for word in re.findall(r"[^\W\d_]+", caption.lower()) if word not in FILLERS]
+
+
+def vocabulary(photos: Photos) -> list[str]:
+    """Every word that a caption can hold, sorted."""
+    world = {name for name in categories()} | set(COLOURS) | {"left", "right", "front"}
+    world |= {part.name for category in categories().values() for part in category.parts}
+    return sorted(world | photos.words())
+
+
+class Batches(Dataset[tuple[Tensor, list[str]]]):
+    """Item ``step`` is the batch of that step: pictures (B, 3, side, side) in [0, 1], and B captions."""
+
+    def __init__(self, recipe: Recipe, photos: Photos, first: int = 0) -> None:
+        pictures = sum(stage.steps * stage.batch for stage in recipe.stages)
+        if pictures >= RESERVED:
+            raise InvalidInput(f"{pictures} pictures would reach the reserved seeds from {RESERVED} on; train on fewer")
+        self.recipe, self.photos, self.first = recipe, photos, first
+
+    def __len__(self) -> int:
+        return self.recipe.steps - self.first
+
+    def __getitem__(self, item: int) -> tuple[Tensor, list[str]]:
+        step = self.first + item
+        stage, within = self.recipe.at(step)
+        before = sum(s.steps * s.batch for s in self.recipe.stages[: self.recipe.stages.index(stage)])
+        rng = np.random.default_rng([self.recipe.seed, step])
+        pictures, captions = [], []
+        for row in range(stage.batch):
+            if self.photos.encoded and rng.random() < self.recipe.photo_share:
+                index = int(rng.integers(len(self.photos.encoded)))
+                pictures.append(self.photos.crop(index, stage.side, rng))
+                captions.append(self._thin(self.photos.captions[index], rng))
+            else:
+                count = int(rng.integers(2, 4)) if rng.random() < self.recipe.crowd_share else 1
+                scene = make_scene(before + within * stage.batch + row, stage.side, count=count)
+                pictures.append(scene.image)
+                captions.append(self._thin(scene.caption, rng))
+        stack = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+        return stack, captions
+
+    def _thin(self, caption: str, rng: np.random.Generator) -> str:
+        if rng.random() < self.recipe.empty_share:
+            return ""
+        return " ".join(word for word in _words(caption) if rng.random() >= self.recipe.drop_share)

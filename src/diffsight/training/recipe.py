@@ -1,0 +1,92 @@
+"""How the bundled model was made: every number that its training depends on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+UNSHUFFLE = 2
+"""The bundled model reads pixels, each 2x2 block of which becomes one cell with 12 channels."""
+
+UNET: dict[str, Any] = {
+    "sample_size": 32,
+    "in_channels": 3 * UNSHUFFLE**2,
+    "out_channels": 3 * UNSHUFFLE**2,
+    "block_out_channels": (64, 160, 256),
+    "layers_per_block": 1,
+    "down_block_types": ("CrossAttnDownBlock2D",) * 3,
+    "up_block_types": ("CrossAttnUpBlock2D",) * 3,
+    "cross_attention_dim": 128,
+    "attention_head_dim": (2, 2, 4),  # the number of heads, by an old slip in diffusers' naming
+    "norm_num_groups": 16,
+}
+
+SCHEDULE: dict[str, Any] = {
+    "num_train_timesteps": 1000,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "clip_sample": False,
+    "prediction_type": "v_prediction",
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training at one picture size.
+
+    Attributes:
+        side: side of the square pictures, pixels.
+        batch: pictures a step.
+        pictures: pictures in all.
+        rate: (first, last) learning rate, joined by half a cosine.
+    """
+
+    side: int
+    batch: int
+    pictures: int
+    rate: tuple[float, float]
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the stage."""
+        return self.pictures // self.batch
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All settings of a training run; equal recipes and data on one machine give equal weights.
+
+    Attributes:
+        stages: run one after the other.
+        photo_share: share of real photos in a batch, where photos are given.
+        empty_share: share of captions replaced by the empty one.
+        drop_share: share of words left out of the other captions.
+        crowd_share: share of world pictures that show several objects.
+        ema: decay of the averaged weights, which are the ones kept.
+        warmup: steps over which the learning rate rises.
+        seed: of weights, noise, timesteps and captions.
+    """
+
+    stages: tuple[Stage, ...] = (Stage(side=64, batch=16, pictures=80_000, rate=(5e-4, 2e-5)),)
+    photo_share: float = 0.25
+    empty_share: float = 0.12
+    drop_share: float = 0.15
+    crowd_share: float = 0.3
+    ema: float = 0.999
+    warmup: int = 200
+    weight_decay: float = 0.01
+    seed: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    def at(self, step: int) -> tuple[Stage, int]:
+        """The stage that a step belongs to, and the step's number within it."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage, step
+            step -= stage.steps
+        raise IndexError(f"step {step} lies beyond the last stage")

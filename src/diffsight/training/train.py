@@ -1,0 +1,221 @@
+"""Train the bundled model: a denoising UNet on pixel blocks, with a learned word table, resumable at any checkpoint."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..backbones.words import WordTable
+from ..errors import InvalidInput
+from .data import Batches, Photos, vocabulary
+from .recipe import SCHEDULE, UNET, UNSHUFFLE, Recipe
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+class Pocket(nn.Module):
+    """The trained parts together: UNet and word table."""
+
+    def __init__(self, words: list[str]) -> None:
+        from diffusers import UNet2DConditionModel
+
+        super().__init__()
+        self.unet = UNet2DConditionModel(**UNET)
+        self.words = WordTable(words, UNET["cross_attention_dim"])
+
+
+def _rate(recipe: Recipe, step: int) -> float:
+    stage, within = recipe.at(step)
+    first, last = stage.rate
+    wave = 0.5 * (1 + math.cos(math.pi * within / max(1, stage.steps)))
+    return min(1.0, (step + 1) / recipe.warmup) * (last + (first - last) * wave)
+
+
+def _loss(pocket: Pocket, alphas: Tensor, pictures: Tensor, captions: list[str], generator: torch.Generator) -> Tensor:
+    device = alphas.device
+    latent = F.pixel_unshuffle(pictures.to(device) * 2 - 1, UNSHUFFLE)
+    t = torch.randint(len(alphas), (len(latent),), generator=generator).to(device)
+    noise = torch.randn(latent.shape, generator=generator).to(device)
+    signal, sigma = alphas[t].sqrt().view(-1, 1, 1, 1), (1 - alphas[t]).sqrt().view(-1, 1, 1, 1)
+    velocity = signal * noise - sigma * latent
+    context = pocket.words(pocket.words.tokenize(captions).to(device))
+    with torch.autocast(device.type, torch.bfloat16):
+        predicted = pocket.unet(signal * latent + sigma * noise, t, context).sample
+    return F.mse_loss(predicted.float(), velocity)
+
+
+@torch.no_grad()
+def sample(pocket: Pocket, captions: list[str], side: int, *, steps: int = 25, seed: int = 0) -> Tensor:
+    """Paint captions: (N, 3, side, side) in [0, 1]."""
+    from diffusers import DDIMScheduler
+
+    device = next(pocket.parameters()).device
+    scheduler = DDIMScheduler(**SCHEDULE, set_alpha_to_one=False)
+    scheduler.set_timesteps(steps)
+    shape = (len(captions), UNET["in_channels"], side // UNSHUFFLE, side // UNSHUFFLE)
+    latent = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
+    context = pocket.words(pocket.words.tokenize(captions).to(device))
+    empty = pocket.words(pocket.words.tokenize([""] * len(captions)).to(device))
+    for t in scheduler.timesteps:
+        both = pocket.unet(torch.cat([latent, latent]), t, torch.cat([context, empty])).sample
+        told, free = both.chunk(2)
+        latent = scheduler.step(free + 3.0 * (told - free), t, latent).prev_sample
+    return (F.pixel_shuffle(latent, UNSHUFFLE) / 2 + 0.5).clamp(0, 1)
+
+
+def _write(state: dict[str, Tensor], path: Path, meta: dict[str, str]) -> None:
+    from safetensors.torch import save_file
+
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as handle:
+        part = Path(handle.name)
+    save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, part, metadata=meta)
+    os.replace(part, path)
+
+
+def _optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state = optimiser.state_dict()["state"]
+    return {f"adam.{i}.{k}": torch.as_tensor(v) for i, entry in state.items() for k, v in entry.items()}
+
+
+def _restore_optimiser(optimiser: torch.optim.Optimizer, saved: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in saved.items():
+        _, index, name = key.split(".")
+        state.setdefault(int(index), {})[name] = value
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def train(
+    folder: Path,
+    recipe: Recipe,
+    photos: Photos,
+    *,
+    device: str = "cpu",
+    checkpoint_every: int = 250,
+    stop_after: int | None = None,
+    progress: bool = True,
+) -> Path:
+    """Train, or go on training from the folder's checkpoint, and export the averaged weights.
+
+    Args:
+        folder: holds the checkpoint, ``log.jsonl``, sample pictures and, at the end of each slice, ``export/``.
+        recipe: what to do; a checkpoint of another recipe is refused.
+        photos: real photos to mix in; may be empty.
+        device: a torch device.
+        checkpoint_every: steps between checkpoints.
+        stop_after: end this slice after so many steps; None runs to the end.
+        progress: show a progress bar on stderr.
+
+    Returns:
+        The folder with the exported model, in the layout of a Stable Diffusion folder.
+
+    Raises:
+        InvalidInput: if the folder holds a checkpoint of another recipe or vocabulary.
+    """
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+    from torch.utils.data import DataLoader
+    from tqdm import tqdm
+
+    folder.mkdir(parents=True, exist_ok=True)
+    words = vocabulary(photos)
+    identity = json.dumps({"recipe": asdict(recipe), "words": words, "unet": UNET}, sort_keys=True)
+    torch.manual_seed(recipe.seed)
+    pocket = Pocket(words).to(device)
+    average = Pocket(words).to(device).requires_grad_(False)
+    average.load_state_dict(pocket.state_dict())
+    optimiser = torch.optim.AdamW(pocket.parameters(), lr=1.0, weight_decay=recipe.weight_decay, fused=True)
+    first = 0
+    if (folder / CHECKPOINT).exists():
+        with safe_open(folder / CHECKPOINT, "pt") as handle:
+            meta = handle.metadata()
+        if meta["identity"] != identity:
+            raise InvalidInput(f"{folder} holds a checkpoint of another recipe; choose another folder or delete it")
+        state = load_file(folder / CHECKPOINT, device=device)
+        first = int(meta["step"])
+        pocket.load_state_dict({k[6:]: v for k, v in state.items() if k.startswith("model.")})
+        average.load_state_dict({k[4:]: v for k, v in state.items() if k.startswith("ema.")})
+        _restore_optimiser(optimiser, {k: v for k, v in state.items() if k.startswith("adam.")})
+
+    from diffusers import DDPMScheduler
+
+    alphas = DDPMScheduler(**SCHEDULE).alphas_cumprod.to(device)
+    last = recipe.steps if stop_after is None else min(recipe.steps, first + stop_after)
+    batches = DataLoader(Batches(recipe, photos, first), batch_size=None, num_workers=1, prefetch_factor=4)
+    bar = tqdm(total=recipe.steps, initial=first, unit="step", disable=not progress)
+    running = 0.0
+    for step, (pictures, captions) in zip(range(first, last), batches, strict=False):
+        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+        for group in optimiser.param_groups:
+            group["lr"] = _rate(recipe, step)
+        loss = _loss(pocket, alphas, pictures, captions, generator)
+        loss.backward()
+        nn.utils.clip_grad_norm_(pocket.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        decay = min(recipe.ema, (step + 1) / (step + 10))
+        torch._foreach_lerp_(list(average.parameters()), list(pocket.parameters()), 1 - decay)
+        running = loss.item() if step == first else 0.98 * running + 0.02 * loss.item()
+        bar.update()
+        bar.set_postfix(loss=f"{running:.4f}", side=pictures.shape[-1])
+        done = step + 1
+        if done % checkpoint_every == 0 or done == last:
+            state = {f"model.{k}": v for k, v in pocket.state_dict().items()}
+            state |= {f"ema.{k}": v for k, v in average.state_dict().items()} | _optimiser_state(optimiser)
+            _write(state, folder / CHECKPOINT, {"identity": identity, "step": str(done)})
+            with (folder / "log.jsonl").open("a") as log:
+                log.write(json.dumps({"step": done, "loss": round(running, 5), "side": pictures.shape[-1]}) + "\n")
+        if done % (4 * checkpoint_every) == 0 or done == last:
+            _save_samples(average, folder / f"samples_{done:06d}.png", pictures.shape[-1])
+    bar.close()
+    return export(average, folder / "export")
+
+
+def _save_samples(pocket: Pocket, path: Path, side: int) -> None:
+    from PIL import Image
+
+    captions = [
+        "a bird, blue body, red wing, yellow beak, facing left, on green",
+        "a car, red body, black wheel, white roof, facing right, on grey",
+        "a face, pink skin, brown hair, red mouth, facing front, on blue",
+        "a dog, brown body, white leg, black ear, facing right, on yellow",
+        "a fish, orange body, blue tail, facing left, on cyan",
+        "a flower, yellow petal, brown heart, green leaf, on white",
+        "sunflowers",
+        "person in street clothes",
+    ]
+    known = set(pocket.words.words)
+    texts = [" ".join(w for w in c.replace(",", " ").split() if w in known) for c in captions]
+    grid = sample(pocket, texts, side).permute(0, 2, 3, 1)
+    row = torch.cat(list(grid), dim=1)
+    Image.fromarray((row.cpu().numpy() * 255).round().astype("uint8")).save(path)
+
+
+def export(pocket: Pocket, folder: Path) -> Path:
+    """Write the model in fp16, in the layout of a Stable Diffusion folder, and return the folder."""
+    from diffusers import DDPMScheduler
+
+    half = Pocket(list(pocket.words.words[2:]))
+    half.load_state_dict(pocket.state_dict())
+    half.half()
+    half.unet.save_pretrained(folder / "unet")
+    half.words.save_pretrained(folder / "text_encoder")
+    DDPMScheduler(**SCHEDULE).save_pretrained(folder / "scheduler")
+    index = {
+        "_class_name": "PocketPipeline",
+        "encoder": {"kind": "pixel_unshuffle", "factor": UNSHUFFLE},
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "scheduler": ["diffusers", "DDPMScheduler"],
+        "text_encoder": ["diffsight", "WordTable"],
+    }
+    (folder / "model_index.json").write_text(json.dumps(index, indent=1) + "\n")
+    return folder

@@ -1,0 +1,154 @@
+"""The nouns that travel between modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .errors import InvalidInput
+from .grid import Fit, Points, Size
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A photo in memory.
+
+    Attributes:
+        image: (3, H, W) uint8 or float32 in [0, 1], RGB.
+        path: where it came from, if from a file.
+    """
+
+    image: Tensor
+    path: Path | None = None
+
+    @property
+    def size(self) -> Size:
+        """(height, width) in pixels."""
+        return self.image.shape[1], self.image.shape[2]
+
+    @property
+    def name(self) -> str:
+        """The file's name, or ``picture``."""
+        return self.path.name if self.path else "picture"
+
+    def array(self) -> npt.NDArray[np.uint8]:
+        """The photo as (H, W, 3) uint8."""
+        image = self.image if self.image.dtype == torch.uint8 else (self.image * 255).round().to(torch.uint8)
+        return np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())
+
+
+@dataclass(frozen=True)
+class Taps:
+    """What a pass must return, by the names of the backbone's tap table.
+
+    Attributes:
+        features: stages whose output is kept.
+        self_attention: layers whose self-attention is kept, averaged over heads.
+        cross_attention: layers whose cross-attention is kept, averaged over heads.
+    """
+
+    features: tuple[str, ...] = ()
+    self_attention: tuple[str, ...] = ()
+    cross_attention: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """One key a wanted map, such as ``feature:up1`` or ``self:up1.a0``."""
+        kinds = (("feature", self.features), ("self", self.self_attention), ("cross", self.cross_attention))
+        return tuple(f"{kind}:{name}" for kind, names in kinds for name in names)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """A clean latent, and how sure the encoder is of it.
+
+    Attributes:
+        mean: (B, c, h, w) float32.
+        std: of the same shape; zero for an encoder without uncertainty.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """One latent from the posterior, (B, c, h, w)."""
+        return self.mean + self.std * torch.randn(self.mean.shape, generator=generator).to(self.mean)
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What a pass returned.
+
+    Attributes:
+        taps: what was asked for.
+        maps: one tensor for each of ``taps.keys``: features (B, C, h, w), attention (B, queries, keys or tokens) with
+            rows that sum to 1. A reading of one photo has no batch axis.
+    """
+
+    taps: Taps
+    maps: tuple[Tensor, ...]
+
+    def apply(self, function: Callable[..., Tensor], *others: Capture) -> Capture:
+        """Combine captures of equal taps map by map."""
+        return replace(self, maps=tuple(map(function, self.maps, *(other.maps for other in others))))
+
+    def __getitem__(self, key: str) -> Tensor:
+        keys = self.taps.keys
+        if key not in keys:
+            raise InvalidInput(f"{key!r} was not read; this reading holds {', '.join(keys)}")
+        return self.maps[keys.index(key)]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the network saw in one photo.
+
+    Attributes:
+        fit: how the photo became the network's input.
+        capture: what was asked for, without the batch axis.
+    """
+
+    fit: Fit
+    capture: Capture
+
+    def feature(self, stage: str | None = None) -> Tensor:
+        """The (C, h, w) map of a stage; of the first one read if none is named."""
+        stages = self.capture.taps.features
+        return self.capture[f"feature:{stage or (stages[0] if stages else '')}"]
+
+    def self_attention(self, layer: str) -> Tensor:
+        """The (queries, keys) self-attention of a layer, averaged over heads."""
+        return self.capture[f"self:{layer}"]
+
+    def cross_attention(self, layer: str) -> Tensor:
+        """The (queries, tokens) cross-attention of a layer, averaged over heads."""
+        return self.capture[f"cross:{layer}"]
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Points of one photo and where they are in another.
+
+    Attributes:
+        query: (N, 2) points (x, y) of the source photo, pixels, pixel centres at +0.5.
+        matched: (N, 2) points (x, y) of the target photo, likewise.
+        score: (N,) similarity of each match; for cosine in [-1, 1].
+        mutual: (N,) whether the match leads back to its query, within a grid cell.
+    """
+
+    query: Points
+    matched: Points
+    score: npt.NDArray[np.float64]
+    mutual: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.query)
+
+    def __getitem__(self, keep: slice | npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Matches:
+        return replace(self, **{f.name: getattr(self, f.name)[keep] for f in fields(self)})
