@@ -134,9 +134,9 @@ class Probe:
                 except (RuntimeError, MemoryError) as error:
                     if not _out_of_memory(error):
                         raise
-                    if rows == 1:
+                    if len(batch) == 1:
                         raise DiffsightError("not enough memory for one pass; use a smaller size or another device") from None
-                    rows //= 2
+                    rows = len(batch) // 2
                     continue
                 for i, (number, _) in enumerate(batch):
                     own = capture.apply(lambda t, i=i: t[i].float().cpu() / draws)  # type: ignore[misc]

@@ -69,9 +69,14 @@ class ClipText:
     def __call__(self, prompts: Sequence[str]) -> Tensor:
         """Embed N prompts as (N, 77, channels)."""
         from transformers import CLIPTextModel, CLIPTokenizer
+        from transformers.utils import logging
 
         tokenizer = CLIPTokenizer.from_pretrained(self.folder / "tokenizer")
+        shows_bars = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
         encoder = CLIPTextModel.from_pretrained(self.folder / "text_encoder")
+        if shows_bars:
+            logging.enable_progress_bar()
         length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
         ids = tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
         with torch.no_grad():
@@ -119,14 +124,15 @@ class LatentBackbone:
             torch.manual_seed(seed)
             unet = type(self.unet).from_config(self.unet.config)
         card = replace(self.card, name=f"untrained {self.card.name}")
-        unet = unet.to(self.device, self.dtype)
+        nn.Module.to(unet, self.device, self.dtype)
         return LatentBackbone(card, unet, self.encoder, self.alphas, self.text, self.device, self.dtype)
 
     @cached_property
     def fingerprint(self) -> str:
         """A short digest of architecture, number format and a sample of every weight."""
         digest = hashlib.blake2b(digest_size=16)
-        digest.update(json.dumps(dict(self.unet.config), sort_keys=True, default=str).encode())
+        config = {key: value for key, value in self.unet.config.items() if not key.startswith("_")}
+        digest.update(json.dumps(config, sort_keys=True, default=str).encode())
         digest.update(str(self.dtype).encode())
         for name, weight in self.unet.state_dict().items():
             flat = weight.detach().flatten()
@@ -200,9 +206,10 @@ def load_latent(folder: Path, card: Card, device: torch.device, dtype: torch.dty
         ModelUnavailable: if the folder lacks a part or a part does not fit.
     """
     from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+    from safetensors import SafetensorError
 
     try:
-        unet = _load_part(UNet2DConditionModel, folder / "unet")
+        unet = _load_part(UNet2DConditionModel, folder / "unet", device, dtype)
         # The training schedule is a function of a few numbers that every scheduler class stores under one set of names.
         alphas = DDPMScheduler.from_pretrained(folder / "scheduler").alphas_cumprod.double()
         index = json.loads((folder / "model_index.json").read_text()) if (folder / "model_index.json").exists() else {}
@@ -211,20 +218,20 @@ def load_latent(folder: Path, card: Card, device: torch.device, dtype: torch.dty
         if blocks:
             encoder = PixelBlocks(index["encoder"]["factor"])
         else:
-            vae = _load_part(AutoencoderKL, folder / "vae", without=("decoder", "post_quant_conv"))
-            encoder = VaeEncoder(vae.to(device, dtype).eval().requires_grad_(False))
+            vae = _load_part(AutoencoderKL, folder / "vae", device, dtype, without=("decoder", "post_quant_conv"))
+            encoder = VaeEncoder(vae.eval().requires_grad_(False))
         is_words = index.get("text_encoder", [""])[-1] == "WordTable"
         text: Callable[[Sequence[str]], Tensor] = WordText(folder) if is_words else ClipText(folder)
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise ModelUnavailable(
             f"{folder} is not a usable model ({reason[:300]}); it must hold unet/, scheduler/, text_encoder/, tokenizer/ "
             "and vae/ as a Stable Diffusion repository does"
         ) from error
-    return LatentBackbone(card, unet.to(device, dtype), encoder, alphas, text, device, dtype)
+    return LatentBackbone(card, unet, encoder, alphas, text, device, dtype)
 
 
-def _load_part(kind: Any, folder: Path, without: tuple[str, ...] = ()) -> Any:
+def _load_part(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype, without: tuple[str, ...] = ()) -> Any:
     """Build a diffusers module from its folder without its unwanted children, holding the weights once in memory."""
     from safetensors.torch import load_file
 
@@ -235,7 +242,8 @@ def _load_part(kind: Any, folder: Path, without: tuple[str, ...] = ()) -> Any:
         setattr(module, child, None)
     state = {}
     for path in _weight_files(folder):
-        state.update({_modern(k): v for k, v in load_file(path).items() if k.split(".")[0] not in without})
+        kept = {k: v for k, v in load_file(path).items() if k.split(".")[0] not in without}
+        state.update({_modern(k): v.to(device, dtype) for k, v in kept.items()})
     module.load_state_dict(state, assign=True)
     return module
 
