@@ -50,8 +50,15 @@ def tiny_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ).save_pretrained(folder / "scheduler")
     CLIPTextModel(
         CLIPTextConfig(
-            vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-            max_position_embeddings=77, bos_token_id=298, eos_token_id=299, pad_token_id=299,
+            vocab_size=300,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=77,
+            bos_token_id=298,
+            eos_token_id=299,
+            pad_token_id=299,
         )
     ).save_pretrained(folder / "text_encoder")
     _write_tokenizer(folder / "tokenizer")

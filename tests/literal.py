@@ -12,7 +12,9 @@ def upsample(features: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(features[None], (height, width), mode="bilinear", align_corners=False)[0]
 
 
-def full_cosines(source: Tensor, source_size: tuple[int, int], pixels: np.ndarray, target: Tensor, size: tuple[int, int]) -> Tensor:
+def full_cosines(
+    source: Tensor, source_size: tuple[int, int], pixels: np.ndarray, target: Tensor, size: tuple[int, int]
+) -> Tensor:
     """DIFT as published: both maps at full size, normalised per pixel, the source read at integer pixels (x, y)."""
     a = upsample(source, *source_size)
     b = upsample(target, *size)

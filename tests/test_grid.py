@@ -14,7 +14,9 @@ kinds = st.sampled_from(["stretch", "pad", "crop"])
 grids = st.tuples(st.integers(1, 97), st.integers(1, 97))
 
 
-@given(kinds, sizes, sizes, grids, st.lists(st.tuples(st.floats(-50, 2000), st.floats(-50, 2000)), min_size=1, max_size=5))
+@given(
+    kinds, sizes, sizes, grids, st.lists(st.tuples(st.floats(-50, 2000), st.floats(-50, 2000)), min_size=1, max_size=5)
+)
 def test_pixels_survive_the_round_trip(kind, original, network, grid, points):
     fit = Fit.make(kind, original, network)
     points = np.array(points)

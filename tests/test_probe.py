@@ -34,7 +34,9 @@ def test_ensemble_equals_the_mean_of_explicit_passes(tiny, pictures):
         latent = tiny.encode(network_input(pictures[0], reading.fit)[None]).mean
         noise = draw_noise(latent.shape[1:], 0, job.digest, member)[None]
         with torch.no_grad():
-            maps.append(tiny.read(tiny.add_noise(latent, noise, 261), 261, tiny.context([""]), Taps(("up1",))).maps[0][0])
+            maps.append(
+                tiny.read(tiny.add_noise(latent, noise, 261), 261, tiny.context([""]), Taps(("up1",))).maps[0][0]
+            )
     torch.testing.assert_close(reading.feature(), torch.stack(maps).mean(dim=0), atol=1e-5, rtol=0)
 
 
@@ -88,7 +90,15 @@ def test_other_errors_pass_through(tiny, pictures, monkeypatch):
 def test_kept_readings_are_used_and_never_mixed_up(tiny, pictures, tmp_path, monkeypatch):
     fresh = Probe(tiny, store=tmp_path).read(pictures, SETTINGS)
     assert len(list(tmp_path.iterdir())) == 2
-    changes = [{"seed": 1}, {"timestep": 50}, {"ensemble": 2}, {"stage": "up2"}, {"prompt": "a"}, {"fit": "pad"}, {"noise": False}]
+    changes = [
+        {"seed": 1},
+        {"timestep": 50},
+        {"ensemble": 2},
+        {"stage": "up2"},
+        {"prompt": "a"},
+        {"fit": "pad"},
+        {"noise": False},
+    ]
     for change in changes:
         Probe(tiny, store=tmp_path).read(pictures[:1], replace(SETTINGS, **change))
     Probe(tiny.untrained(seed=1), store=tmp_path).read(pictures[:1], SETTINGS)
@@ -119,7 +129,8 @@ def test_features_and_attention_in_one_pass(tiny, pictures):
 
 
 @pytest.mark.parametrize(
-    "change", [{"size": (60, 64)}, {"size": (0, 64)}, {"ensemble": 0}, {"stage": "x"}, {"posterior": "mode"}, {"timestep": 1000}]
+    "change",
+    [{"size": (60, 64)}, {"size": (0, 64)}, {"ensemble": 0}, {"stage": "x"}, {"posterior": "mode"}, {"timestep": 1000}],
 )
 def test_settings_are_checked(tiny, pictures, change):
     with pytest.raises(InvalidInput):

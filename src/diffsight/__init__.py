@@ -1,7 +1,7 @@
 """diffsight lets a frozen image-diffusion model see: it matches any point between two photos, without training.
 
-    >>> import diffsight
-    >>> matches = diffsight.match("a.jpg", "b.jpg", [(120, 80)])
+>>> import diffsight
+>>> matches = diffsight.match("a.jpg", "b.jpg", [(120, 80)])
 """
 
 from __future__ import annotations

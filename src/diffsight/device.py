@@ -27,7 +27,9 @@ def pick_device(name: str | None = None) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise InvalidInput(f"device {name!r} is not available here; use cpu, cuda, cuda:N or mps, or leave it out") from None
+        raise InvalidInput(
+            f"device {name!r} is not available here; use cpu, cuda, cuda:N or mps, or leave it out"
+        ) from None
     if device.type == "meta":
         raise InvalidInput("device 'meta' holds no numbers; use cpu, cuda, cuda:N or mps, or leave it out")
     return device
@@ -51,7 +53,7 @@ def pick_dtype(device: torch.device, name: str | None = None) -> torch.dtype:
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     if device.type == "mps":
         return torch.float16
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return torch.bfloat16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else torch.float32
 
 

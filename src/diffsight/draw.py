@@ -78,7 +78,9 @@ def draw_panels(panels: Sequence[Panel]) -> Image.Image:
         for number, (point, colour) in enumerate(zip(panel.points * scale, palette(len(panel.points)), strict=True)):
             ring = panel.faint is not None and bool(panel.faint[number])
             spot = _spot(str(number + 1), colour, ring)
-            sheet.paste(spot, (left + round(point[0] - spot.width / 2), heading + round(point[1] - spot.height / 2)), spot)
+            sheet.paste(
+                spot, (left + round(point[0] - spot.width / 2), heading + round(point[1] - spot.height / 2)), spot
+            )
         left += w + MARGIN
     return sheet
 
@@ -115,7 +117,9 @@ def draw_heat(picture: Picture, scores: npt.NDArray[np.float32], point: npt.NDAr
     low, high = float(scores.min()), float(scores.max())
     level = (scores - low) / max(high - low, 1e-12)
     warm = Image.fromarray((colormaps["inferno"](level)[..., :3] * 255).astype(np.uint8)).resize((width, height))
-    photo = Image.fromarray(picture.array()).resize((width, height), Image.Resampling.LANCZOS).convert("L").convert("RGB")
+    photo = (
+        Image.fromarray(picture.array()).resize((width, height), Image.Resampling.LANCZOS).convert("L").convert("RGB")
+    )
     sheet = Image.blend(photo, warm, 0.65)
     if point is not None:
         x, y = point[0] * width / picture.size[1], point[1] * height / picture.size[0]

@@ -24,6 +24,8 @@ def atomic(path: Path) -> Iterator[Path]:
         yield part
         os.replace(part, path)
     except OSError as error:
-        raise OutputFailed(f"cannot write {path}: {error.strerror or error}; choose another folder or free some space") from error
+        raise OutputFailed(
+            f"cannot write {path}: {error.strerror or error}; choose another folder or free some space"
+        ) from error
     finally:
         part.unlink(missing_ok=True) if part.parent.is_dir() else None

@@ -121,7 +121,8 @@ class Fit:
         for x, y in array:
             if not (left <= x <= right and top <= y <= bottom):  # NaN fails every comparison
                 raise InvalidInput(
-                    f"{what} ({x:g}, {y:g}) is outside the photo; x must be in [{left}, {right}] and y in [{top}, {bottom}]"
+                    f"{what} ({x:g}, {y:g}) is outside the photo; "
+                    f"x must be in [{left}, {right}] and y in [{top}, {bottom}]"
                 )
         return array
 

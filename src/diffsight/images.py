@@ -1,10 +1,10 @@
-"""Photos in: from a path, a PIL image, an array or a tensor to one kind of picture; and resizing to a network's input."""
+"""Photos in: from a path, a PIL image, an array or a tensor to one kind of picture, and on to a network's input."""
 
 from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +19,10 @@ from .types import Picture
 if TYPE_CHECKING:
     from PIL import Image
 
-Photo = "str | Path | Image.Image | npt.NDArray[np.generic] | Tensor | Picture"
-"""Whatever ``load_picture`` takes."""
-
 MAX_PIXELS = 400_000_000
 
 
-def load_picture(photo: str | Path | Image.Image | npt.NDArray[np.generic] | Tensor | Picture) -> Picture:
+def load_picture(photo: str | Path | Image.Image | npt.NDArray[Any] | Tensor | Picture) -> Picture:
     """Turn a photo into RGB, upright.
 
     Files and PIL images: the EXIF orientation is applied; alpha is composited on white; grey, palette, CMYK and 16-bit
@@ -70,7 +67,9 @@ def _load_file(path: Path) -> Picture:
             with Image.open(path) as image:
                 return _from_pil(image, path)
     except UnidentifiedImageError:
-        raise UnreadableFile(f"{path} is not a photo that can be read; give a JPEG, PNG, WebP, TIFF, GIF or BMP") from None
+        raise UnreadableFile(
+            f"{path} is not a photo that can be read; give a JPEG, PNG, WebP, TIFF, GIF or BMP"
+        ) from None
     except Image.DecompressionBombError:
         raise UnreadableFile(f"{path} has over {2 * MAX_PIXELS:,} pixels; shrink it first") from None
     except InvalidInput as error:
@@ -97,7 +96,7 @@ def _from_pil(image: Image.Image, path: Path | None) -> Picture:
     return _from_channels_last(np.array(image.convert("RGB")), path)
 
 
-def _from_channels_last(array: npt.NDArray[np.generic], path: Path | None) -> Picture:
+def _from_channels_last(array: npt.NDArray[Any], path: Path | None) -> Picture:
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or min(array.shape[:2]) < 1:

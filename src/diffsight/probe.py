@@ -96,7 +96,9 @@ class Probe:
         multiple = self.backbone.multiple
         if any(side < multiple or side % multiple for side in settings.size):
             height, width = settings.size
-            raise InvalidInput(f"size {width}x{height} does not suit this model; both sides must be multiples of {multiple}")
+            raise InvalidInput(
+                f"size {width}x{height} does not suit this model; both sides must be multiples of {multiple}"
+            )
         if settings.ensemble < 1:
             raise InvalidInput(f"an ensemble of {settings.ensemble} is empty; use at least 1")
         if settings.posterior not in ("mean", "sample"):
@@ -135,11 +137,13 @@ class Probe:
                     if not _out_of_memory(error):
                         raise
                     if len(batch) == 1:
-                        raise DiffsightError("not enough memory for one pass; use a smaller size or another device") from None
+                        raise DiffsightError(
+                            "not enough memory for one pass; use a smaller size or another device"
+                        ) from None
                     rows = len(batch) // 2
                     continue
                 for i, (number, _) in enumerate(batch):
-                    own = capture.apply(lambda t, i=i: t[i].float().cpu() / draws)  # type: ignore[misc]
+                    own = capture.apply(lambda t, i=i: t[i].float().cpu() / draws)
                     totals[number] = totals[number].apply(torch.add, own) if number in totals else own
                 queue = queue[len(batch) :]
                 posteriors = {n: p for n, p in posteriors.items() if queue and n >= queue[0][0]}
@@ -171,7 +175,9 @@ class Probe:
             found = load_file(path)
             return Capture(taps, tuple(found[key] for key in taps.keys))
         except (OSError, SafetensorError, KeyError) as error:
-            raise UnreadableFile(f"the kept reading {path} is damaged ({error}); delete it, it will be read again") from None
+            raise UnreadableFile(
+                f"the kept reading {path} is damaged ({error}); delete it, it will be read again"
+            ) from None
 
     def _save(self, job: _Job, capture: Capture) -> None:
         from safetensors.torch import save_file
@@ -184,4 +190,8 @@ class Probe:
 
 def _out_of_memory(error: BaseException) -> bool:
     words = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in words or "out of memory" in words
+    return (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or "allocate memory" in words
+        or "out of memory" in words
+    )

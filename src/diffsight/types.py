@@ -122,6 +122,11 @@ class Reading:
         stages = self.capture.taps.features
         return self.capture[f"feature:{stage or (stages[0] if stages else '')}"]
 
+    def grid(self, stage: str | None = None) -> Size:
+        """(h, w) of a stage's map."""
+        height, width = self.feature(stage).shape[1:]
+        return height, width
+
     def self_attention(self, layer: str) -> Tensor:
         """The (queries, keys) self-attention of a layer, averaged over heads."""
         return self.capture[f"self:{layer}"]

@@ -113,7 +113,9 @@ def test_gradients_reach_the_context(unet):
     assert gradient.abs().max() > 0
 
 
-@pytest.mark.parametrize("taps", [Taps(("up9",)), Taps(self_attention=("up0.a0",)), Taps(cross_attention=("x",)), Taps()])
+@pytest.mark.parametrize(
+    "taps", [Taps(("up9",)), Taps(self_attention=("up0.a0",)), Taps(cross_attention=("x",)), Taps()]
+)
 def test_unknown_names_are_refused(unet, taps):
     with pytest.raises(InvalidInput, match="up1"):
         run_tapped(unet, unet_taps(unet.config, 8), taps, lambda: None)

@@ -59,7 +59,9 @@ def test_the_noise_schedule(tiny, timestep, alpha):
     assert abs(float(tiny.alphas[timestep]) - alpha) < 1e-6
     latent, noise = torch.full((1, 4, 2, 2), 2.0), torch.ones(1, 4, 2, 2)
     expected = 2 * alpha**0.5 + (1 - alpha) ** 0.5
-    torch.testing.assert_close(tiny.add_noise(latent, noise, timestep), torch.full((1, 4, 2, 2), expected), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        tiny.add_noise(latent, noise, timestep), torch.full((1, 4, 2, 2), expected), atol=1e-5, rtol=0
+    )
 
 
 @pytest.mark.parametrize("timestep", [-1, 1000])
@@ -71,7 +73,9 @@ def test_timesteps_outside_the_schedule_are_refused(tiny, timestep):
 def test_context_comes_from_clip(tiny, tiny_sd):
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    tokens = CLIPTokenizer.from_pretrained(tiny_sd / "tokenizer")("a cat", padding="max_length", max_length=77, return_tensors="pt")
+    tokens = CLIPTokenizer.from_pretrained(tiny_sd / "tokenizer")(
+        "a cat", padding="max_length", max_length=77, return_tensors="pt"
+    )
     with torch.no_grad():
         expected = CLIPTextModel.from_pretrained(tiny_sd / "text_encoder")(tokens.input_ids)[0]
     got = tiny.context(["a cat", "", "a cat"])
@@ -96,7 +100,9 @@ def test_half_precision_and_untrained_read_the_same_shapes(tiny, tiny_sd):
     assert tiny.fingerprint == load(tiny_sd, device="cpu", dtype="float32").fingerprint
 
 
-@pytest.mark.parametrize("missing", ["unet/config.json", "unet/diffusion_pytorch_model.safetensors", "scheduler", "vae"])
+@pytest.mark.parametrize(
+    "missing", ["unet/config.json", "unet/diffusion_pytorch_model.safetensors", "scheduler", "vae"]
+)
 def test_a_folder_without_a_part_is_named(tiny_sd, tmp_path, missing):
     folder = tmp_path / "broken"
     shutil.copytree(tiny_sd, folder)

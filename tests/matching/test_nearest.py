@@ -85,7 +85,7 @@ def test_shifting_the_features_shifts_the_matches():
     shifted = torch.roll(features, (2, 3), dims=(1, 2))
     a, b = reading(features, (120, 120)), reading(shifted, (120, 120))
     points = np.array([[45.0, 55.0], [25.0, 35.0]])
-    np.testing.assert_allclose(nearest.match(a, b, points).matched, points + (30, 20), atol=1.0)
+    np.testing.assert_allclose(nearest.match(a, b, points).matched, points + np.array([30, 20]), atol=1.0)
 
 
 @pytest.mark.parametrize("kind", ["pad", "crop"])

@@ -148,5 +148,8 @@ class Backbone(Protocol):
     def read(self, latent: Tensor, timestep: int, context: Tensor, taps: Taps) -> Capture:
         """Run one pass on (B, c, h, w), as far as the taps need it."""
 
+    def untrained(self, seed: int = 0) -> Backbone:
+        """The same architecture with random weights: what training is held against."""
+
     def row_bytes(self, height: int, width: int, taps: Taps) -> int:
         """About how much memory one row of a pass takes, for a latent of (height, width)."""

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ..types import Capture, Taps
@@ -136,8 +135,8 @@ def run_tapped(network: nn.Module, table: TapTable, taps: Taps, forward: Callabl
 def unet_taps(config: Any, encoder_stride: int) -> TapTable:
     """The tap table of a diffusers ``UNet2DConditionModel``, from its configuration.
 
-    Stages are ``down0``, ``down1``, ..., ``mid``, ``up0``, ...: the output of each block after its resampler. Layers are
-    ``down0.a0`` and so on: the transformers of a block in order.
+    Stages are ``down0``, ``down1``, ..., ``mid``, ``up0``, ...: the output of each block after its resampler. Layers
+    are ``down0.a0`` and so on: the transformers of a block in order.
     """
     channels = list(config.block_out_channels)
     depth = len(channels)

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InvalidInput, ModelUnavailable
 from ..types import Capture, Posterior, Taps
 from .base import Card
 from .capture import run_tapped, unet_taps
+from .pixels import PixelBlocks
 from .words import WordTable
 
 
@@ -32,18 +32,6 @@ class Encoder(Protocol):
 
     def __call__(self, pixels: Tensor) -> Posterior:
         """Encode (B, 3, H, W) in [-1, 1]."""
-
-
-class PixelBlocks:
-    """No autoencoder: every ``stride`` x ``stride`` block of pixels becomes one cell."""
-
-    def __init__(self, stride: int) -> None:
-        self.stride = stride
-
-    def __call__(self, pixels: Tensor) -> Posterior:
-        """Fold (B, 3, H, W) into (B, 3 stride^2, H / stride, W / stride), without uncertainty."""
-        latent = F.pixel_unshuffle(pixels, self.stride).float()
-        return Posterior(latent, torch.zeros_like(latent))
 
 
 class VaeEncoder:
@@ -101,7 +89,7 @@ class LatentBackbone:
     def __init__(
         self,
         card: Card,
-        unet: nn.Module,
+        unet: Any,
         encoder: Encoder,
         alphas: Tensor,
         text: Callable[[Sequence[str]], Tensor],
@@ -131,7 +119,7 @@ class LatentBackbone:
     def fingerprint(self) -> str:
         """A short digest of architecture, number format and a sample of every weight."""
         digest = hashlib.blake2b(digest_size=16)
-        config = {key: value for key, value in self.unet.config.items() if not key.startswith("_")}
+        config = {key: value for key, value in dict(self.unet.config).items() if not key.startswith("_")}
         digest.update(json.dumps(config, sort_keys=True, default=str).encode())
         digest.update(str(self.dtype).encode())
         for name, weight in self.unet.state_dict().items():
@@ -153,7 +141,9 @@ class LatentBackbone:
         """
         height, width = pixels.shape[-2:]
         if height % self.multiple or width % self.multiple:
-            raise InvalidInput(f"the network's input is {width}x{height}; both sides must be a multiple of {self.multiple}")
+            raise InvalidInput(
+                f"the network's input is {width}x{height}; both sides must be a multiple of {self.multiple}"
+            )
         with torch.no_grad():
             return self.encoder(pixels.to(self.device, self.dtype) * 2 - 1)
 
@@ -185,13 +175,14 @@ class LatentBackbone:
 
         Gradients flow to latent and context if they ask for them.
         """
+
         def forward() -> None:
             self.unet(latent.to(self.device, self.dtype), timestep, encoder_hidden_states=context)
 
         return run_tapped(self.unet, self.taps, taps, forward)
 
     def row_bytes(self, height: int, width: int, taps: Taps) -> int:
-        """About how much memory one row of a pass takes, for a latent of (height, width): activations and wanted maps."""
+        """About how much memory one row of a pass takes, for a latent of (height, width): activations and maps."""
         total = 40 * self.taps.features[0].channels * height * width * self.dtype.itemsize
         for layer in self.taps.attention:
             queries = height * width * self.encoder.stride**2 // layer.stride**2
@@ -213,10 +204,9 @@ def load_latent(folder: Path, card: Card, device: torch.device, dtype: torch.dty
         # The training schedule is a function of a few numbers that every scheduler class stores under one set of names.
         alphas = DDPMScheduler.from_pretrained(folder / "scheduler").alphas_cumprod.double()
         index = json.loads((folder / "model_index.json").read_text()) if (folder / "model_index.json").exists() else {}
-        blocks = index.get("encoder", {}).get("kind") == "pixel_unshuffle"
         encoder: Encoder
-        if blocks:
-            encoder = PixelBlocks(index["encoder"]["factor"])
+        if (folder / "pixels").is_dir():
+            encoder = PixelBlocks.from_pretrained(folder / "pixels")
         else:
             vae = _load_part(AutoencoderKL, folder / "vae", device, dtype, without=("decoder", "post_quant_conv"))
             encoder = VaeEncoder(vae.eval().requires_grad_(False))
@@ -225,8 +215,8 @@ def load_latent(folder: Path, card: Card, device: torch.device, dtype: torch.dty
     except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise ModelUnavailable(
-            f"{folder} is not a usable model ({reason[:300]}); it must hold unet/, scheduler/, text_encoder/, tokenizer/ "
-            "and vae/ as a Stable Diffusion repository does"
+            f"{folder} is not a usable model ({reason[:300]}); it must hold unet/, scheduler/, text_encoder/, "
+            "tokenizer/ and vae/ as a Stable Diffusion repository does"
         ) from error
     return LatentBackbone(card, unet, encoder, alphas, text, device, dtype)
 

@@ -133,12 +133,7 @@ def _folder_card(folder: Path, name: str) -> Card:
     """A card for weights that the registry does not know, from their configuration."""
     try:
         config = json.loads((folder / "unet" / "config.json").read_text())
-        index_file = folder / "model_index.json"
-        index = json.loads(index_file.read_text()) if index_file.exists() else {}
-        if index.get("encoder", {}).get("kind") == "pixel_unshuffle":
-            tasks = POCKET_TASKS
-        else:
-            tasks = _sd_tasks(8 * int(config["sample_size"]))
+        tasks = POCKET_TASKS if (folder / "pixels").is_dir() else _sd_tasks(8 * int(config["sample_size"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelUnavailable(
             f"{name} is not a model folder ({' '.join(str(error).split())[:160]}); it must hold unet/config.json, "

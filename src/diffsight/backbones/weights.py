@@ -52,10 +52,11 @@ def from_hub(repository: str, name: str) -> Path:
         reason = " ".join(str(error).split())[:160]
         removed = f" (known: {REMOVED[repo_id]})" if repo_id in REMOVED else ""
         raise ModelUnavailable(
-            f"the weights of {name!r} are not here. Tried: the hub's local cache and the repository {repository}{removed}: "
-            f"{type(error).__name__}: {reason}. Ways out: give a folder with such weights (--model FOLDER holding unet/, vae/, "
-            "scheduler/, text_encoder/, tokenizer/); give another repository (--model OWNER/NAME@REVISION); connect to the "
-            "network; or use the bundled model (--model pocket)."
+            f"the weights of {name!r} are not here. Tried: the hub's local cache and the repository "
+            f"{repository}{removed}: "
+            f"{type(error).__name__}: {reason}. Ways out: give a folder with such weights (--model FOLDER, holding "
+            "unet/, vae/, scheduler/, text_encoder/, tokenizer/); give another repository "
+            "(--model OWNER/NAME@REVISION); connect to the network; or use the bundled model (--model pocket)."
         ) from None
 
 

@@ -26,7 +26,8 @@ FILLERS = frozenset(
 class WordTable(nn.Module):
     """Text in, context out: (N,) strings to (N, length, width).
 
-    Every row gets the embedding of its word and its place; a three-word convolution then lets a noun know its adjective.
+    Every row gets the embedding of its word and its place; a convolution over three words then lets a noun know its
+    adjective.
 
     Args:
         words: the vocabulary, without the start and end marks.

@@ -23,7 +23,9 @@ class RawPixels:
 
     def __init__(self, size: Size = (128, 128), stride: int = 4) -> None:
         settings = ReadSettings(stage="pixels", timestep=0, ensemble=1, size=size, noise=False)
-        self.card = Card("raw pixels", "no network", "-", 0, "-", dict.fromkeys(("semantic", "geometric", "temporal"), settings))  # type: ignore[arg-type]
+        self.card = Card(
+            "raw pixels", "no network", "-", 0, "-", dict.fromkeys(("semantic", "geometric", "temporal"), settings)
+        )
         self.taps = TapTable((FeatureTap("pixels", "", 3 * stride**2, stride),), ())
         self.device = torch.device("cpu")
         self.multiple = stride
@@ -45,6 +47,10 @@ class RawPixels:
     def read(self, latent: Tensor, timestep: int, context: Tensor, taps: Taps) -> Capture:
         """Return the blocks."""
         return Capture(taps, (latent,))
+
+    def untrained(self, seed: int = 0) -> RawPixels:
+        """There is nothing to train."""
+        return self
 
     def row_bytes(self, height: int, width: int, taps: Taps) -> int:
         """A row is its latent."""

@@ -39,7 +39,14 @@ def world_pairs(per_category: int, first: int = RESERVED) -> list[WorldPair]:
             box = b.box
             threshold = float(max(box[2] - box[0], box[3] - box[1]))
             pairs.append(
-                WorldPair(kind, _picture(drawn.source), _picture(drawn.target), a.keypoints[seen], b.keypoints[seen], threshold)
+                WorldPair(
+                    kind,
+                    _picture(drawn.source),
+                    _picture(drawn.target),
+                    a.keypoints[seen],
+                    b.keypoints[seen],
+                    threshold,
+                )
             )
     return pairs
 

@@ -31,14 +31,16 @@ def _group() -> None:
 def world(
     model: Annotated[str, typer.Option(help="A name from `diffsight models`, a folder, or a hub id.")] = "pocket",
     pairs: Annotated[int, typer.Option(help="Pairs of each category.")] = 20,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures here.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures here.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
 ) -> None:
     """Semantic matching on reserved pictures of the procedural world: the model, the same model untrained, raw pixels.
 
-    PCK: a point counts if it lies within alpha times the longer side of the target object's visible box. Points are those
-    visible in both pictures.
+    PCK: a point counts if it lies within alpha times the longer side of the target object's visible box. Points are
+    those visible in both pictures.
     """
     if pairs < 1:
         raise InvalidInput(f"--pairs {pairs} is too few; use 1 or more")
@@ -70,7 +72,12 @@ def world(
     if json_file is not None:
         from ..files import atomic
 
-        facts = {"pairs_per_category": pairs, "settings": asdict(settings), "pck": report, "pck_0.1_by_category": by_category}
+        facts = {
+            "pairs_per_category": pairs,
+            "settings": asdict(settings),
+            "pck": report,
+            "pck_0.1_by_category": by_category,
+        }
         with atomic(json_file) as part:
             part.write_text(json.dumps(facts, indent=2) + "\n")
 

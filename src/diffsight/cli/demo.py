@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InvalidInput
+
+if TYPE_CHECKING:
+    import numpy as np
 
 WORLD_KINDS = ("bird", "face", "car", "butterfly")
 
@@ -38,15 +41,18 @@ def demo(
     def show(name: str, source: Picture, target: Picture, points: np.ndarray | None) -> None:
         prepared = matcher.source(source, points)
         matches = matcher.match(prepared, target)
-        panels = [Panel(source, matches.query, title="A"), Panel(target, matches.matched, faint=~matches.mutual, title="found in B")]
+        panels = [
+            Panel(source, matches.query, title="A"),
+            Panel(target, matches.matched, faint=~matches.mutual, title="found in B"),
+        ]
         save_picture(draw_panels(panels), out / f"{name}.png")
         print(out / f"{name}.png", flush=True)
 
     if photos:
         show("yours", load_picture(photos[0]), load_picture(photos[1]), None)
     else:
-        for name, a, b, points in _photos():
-            show(name, load_picture(a), load_picture(b), np.array(points, dtype=float) if points else None)
+        for name, left, right, points in _photos():
+            show(name, load_picture(left), load_picture(right), np.array(points, dtype=float) if points else None)
     for i, kind in enumerate(WORLD_KINDS):
         pair = make_pair(RESERVED + 777_000 + i, 256, kind=kind)
         seen = pair.source.objects[0].visible & pair.target.objects[0].visible
@@ -60,7 +66,8 @@ def _photos() -> list[tuple[str, np.ndarray, np.ndarray, list[tuple[float, float
         from skimage import data
     except ImportError:
         raise InvalidInput(
-            "the demo's photos come with scikit-image, which is not installed; pip install 'diffsight[demo]', or give two photos"
+            "the demo's photos come with scikit-image, which is not installed; "
+            "pip install 'diffsight[demo]', or give two photos"
         ) from None
     left, right, _ = data.stereo_motorcycle()
     return [("motorcycle", left, right, [])]

@@ -35,7 +35,9 @@ def parse_point(text: str) -> tuple[float, float]:
     try:
         x, y = (float(part) for part in parts)
     except ValueError:
-        raise InvalidInput(f"--point {text!r} is not a point; write X,Y in pixels, for example --point 120,80.5") from None
+        raise InvalidInput(
+            f"--point {text!r} is not a point; write X,Y in pixels, for example --point 120,80.5"
+        ) from None
     if not (math.isfinite(x) and math.isfinite(y)):
         raise InvalidInput(f"--point {text!r} is not finite; write X,Y in pixels, for example --point 120,80.5")
     return x, y
@@ -55,17 +57,23 @@ def read_points(path: Path) -> Points:
             rows.fieldnames = names
             for column in ("x", "y"):
                 if column not in names:
-                    raise InvalidInput(f"{path} has no column {column!r} (it has: {', '.join(names) or 'none'}); give x and y")
+                    raise InvalidInput(
+                        f"{path} has no column {column!r} (it has: {', '.join(names) or 'none'}); give x and y"
+                    )
             points = []
             for row in rows:
                 x, y = (row[column] or "" for column in ("x", "y"))
                 try:
                     points.append(parse_point(f"{x},{y}"))
                 except InvalidInput:
-                    raise InvalidInput(f"{path}, line {rows.line_num}: ({x}, {y}) is not a point; give finite numbers") from None
+                    raise InvalidInput(
+                        f"{path}, line {rows.line_num}: ({x}, {y}) is not a point; give finite numbers"
+                    ) from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UnreadableFile(f"cannot read points from {path}: {reason}; give a CSV file with columns x and y") from None
+        raise UnreadableFile(
+            f"cannot read points from {path}: {reason}; give a CSV file with columns x and y"
+        ) from None
     if not points:
         raise InvalidInput(f"{path} holds no points; give a row for each, below the header x,y")
     return points
@@ -82,11 +90,19 @@ class _Found:
 
 
 def match(
-    photos: Annotated[list[Path], typer.Argument(metavar="A B [C ...]", help="The photo with the points, then the photos to search.")],
-    point: Annotated[list[str] | None, typer.Option(metavar="X,Y", help="A point of A in pixels; repeat for more.")] = None,
-    points: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Points of A as CSV with columns x and y.")] = None,
+    photos: Annotated[
+        list[Path], typer.Argument(metavar="A B [C ...]", help="The photo with the points, then the photos to search.")
+    ],
+    point: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y", help="A point of A in pixels; repeat for more.")
+    ] = None,
+    points: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Points of A as CSV with columns x and y.")
+    ] = None,
     model: Annotated[str, typer.Option(help="A name from `diffsight models`, a folder, or a hub id.")] = "pocket",
-    task: Annotated[str, typer.Option(help="semantic, geometric or temporal: chooses the model's settings.")] = "semantic",
+    task: Annotated[
+        str, typer.Option(help="semantic, geometric or temporal: chooses the model's settings.")
+    ] = "semantic",
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results.")] = Path("matches"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
     heat: Annotated[bool, typer.Option("--heat", help="Also draw a heat map for each point and photo.")] = False,
@@ -100,7 +116,9 @@ def match(
     seed: Annotated[int, typer.Option(help="Equal seeds give equal results.")] = 0,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
-    store: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep what the network saw, for later runs.")] = None,
+    store: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep what the network saw, for later runs.")
+    ] = None,
 ) -> None:
     """Find points of photo A in photo B (and C ...).
 
@@ -108,7 +126,9 @@ def match(
     they are shown (upright), x to the right, y down; the centre of the first pixel is (0.5, 0.5).
     """
     if len(photos) < 2:
-        raise InvalidInput(f"{len(photos)} photo given; match needs two or more: the one with the points, then where to look")
+        raise InvalidInput(
+            f"{len(photos)} photo given; match needs two or more: the one with the points, then where to look"
+        )
     if point and points:
         raise InvalidInput("both --point and --points are given; use one of them")
     if top < 1:
@@ -139,7 +159,13 @@ def match(
         found.append(_Found(name, picture, reading, matcher.match(source, reading)))
     rows = [row for item in found for row in _rows(matcher, source, item, top)]
     _write(out, matcher, source, found, rows, heat)
-    report = {"source": str(photos[0]), "model": matcher.backbone.card.name, "task": task, "convention": CONVENTION, "matches": rows}
+    report = {
+        "source": str(photos[0]),
+        "model": matcher.backbone.card.name,
+        "task": task,
+        "convention": CONVENTION,
+        "matches": rows,
+    }
     if as_json:
         print(json.dumps(report, indent=2))
     else:
@@ -180,7 +206,9 @@ def _rows(matcher: Matcher, source: Source, item: _Found, top: int) -> list[dict
     ]
 
 
-def _write(out: Path, matcher: Matcher, source: Source, found: list[_Found], rows: list[dict[str, Any]], heat: bool) -> None:
+def _write(
+    out: Path, matcher: Matcher, source: Source, found: list[_Found], rows: list[dict[str, Any]], heat: bool
+) -> None:
     from ..draw import Panel, draw_heat, draw_panels, panel_size, save_picture
     from ..files import atomic
 

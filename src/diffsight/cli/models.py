@@ -14,7 +14,9 @@ def register(app: typer.Typer) -> None:
     app.command("models")(models)
 
 
-def models(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON, with the settings of every task.")] = False) -> None:
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON, with the settings of every task.")] = False,
+) -> None:
     """List the models known by name: licence, size, task settings, and whether each is here."""
     from ..backbones.registry import CARDS, is_here
 

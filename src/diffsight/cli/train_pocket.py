@@ -17,13 +17,17 @@ def register(app: typer.Typer) -> None:
 
 
 def train_pocket(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Holds the checkpoint, log, samples and the finished model.")],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Holds the checkpoint, log, samples and the finished model.")
+    ],
     photos: Annotated[
         list[Path] | None,
         typer.Option(help="Folder or tar of photos with a captions.json to mix in; repeat for more."),
     ] = None,
     pictures: Annotated[int | None, typer.Option(help="Pictures to train on; the recipe's number if left out.")] = None,
-    stop_after: Annotated[int | None, typer.Option(help="End this run after so many steps; the next one goes on.")] = None,
+    stop_after: Annotated[
+        int | None, typer.Option(help="End this run after so many steps; the next one goes on.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.")] = None,
 ) -> None:
     """Train the bundled model, or go on where the folder's checkpoint stands.

@@ -55,7 +55,12 @@ class Matcher:
     """
 
     def __init__(
-        self, model: Backbone | str | Path = "pocket", *, task: str = "semantic", store: Path | None = None, **changes: Any
+        self,
+        model: Backbone | str | Path = "pocket",
+        *,
+        task: str = "semantic",
+        store: Path | None = None,
+        **changes: Any,
     ) -> None:
         self.backbone = load(model) if isinstance(model, str | Path) else model
         self.settings = adjust(task_settings(self.backbone.card, task), changes)

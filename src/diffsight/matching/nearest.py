@@ -151,7 +151,9 @@ class TargetMap:
             places.append((column, row))
             values.append(value)
             reach_x, reach_y = (max(0, int(np.ceil(a)) - 1) for a in apart)
-            scores[max(0, row - reach_y) : row + reach_y + 1, max(0, column - reach_x) : column + reach_x + 1] = -torch.inf
+            scores[
+                max(0, row - reach_y) : row + reach_y + 1, max(0, column - reach_x) : column + reach_x + 1
+            ] = -torch.inf
         return torch.tensor(places), torch.stack(values)
 
 
@@ -162,12 +164,13 @@ def unit(vectors: Tensor) -> Tensor:
 
 def describe(reading: Reading, points: Points, stage: str | None = None) -> Tensor:
     """The unit feature vector at (N, 2) photo pixels, (N, C)."""
-    features = reading.feature(stage)
-    return unit(sample(features, reading.fit.to_grid(points, features.shape[1:])))
+    return unit(sample(reading.feature(stage), reading.fit.to_grid(points, reading.grid(stage))))
 
 
-def _search(vectors: Tensor, target: TargetMap, reading: Reading) -> tuple[Points, npt.NDArray[np.float64]]:
-    grid = target.features.shape[1:]
+def _search(
+    vectors: Tensor, target: TargetMap, reading: Reading, stage: str | None
+) -> tuple[Points, npt.NDArray[np.float64]]:
+    grid = reading.grid(stage)
     places, scores = target.nearest(vectors, reading.fit.pixel_rows(grid), reading.fit.pixel_columns(grid))
     return _to_pixels(places, reading), scores.double().cpu().numpy()
 
@@ -179,9 +182,17 @@ def _to_pixels(places: Tensor, reading: Reading) -> Points:
 
 def cell_size(reading: Reading, stage: str | None = None) -> tuple[float, float]:
     """Width and height of a grid cell in photo pixels."""
-    height, width = reading.feature(stage).shape[1:]
+    height, width = reading.grid(stage)
     fit = reading.fit
     return fit.network[1] / width / fit.scale[0], fit.network[0] / height / fit.scale[1]
+
+
+def _leads_back(
+    points: Points, matched: Points, origin: TargetMap, source: Reading, target: Reading, stage: str | None
+) -> npt.NDArray[np.bool_]:
+    """Whether each match's own nearest neighbour in the source is its query, within a grid cell."""
+    back, _ = _search(describe(target, matched, stage), origin, source, stage)
+    return np.asarray((np.abs(back - points) <= cell_size(source, stage)).all(axis=1))
 
 
 def match(source: Reading, target: Reading, points: Points, stage: str | None = None) -> Matches:
@@ -203,9 +214,9 @@ def match(source: Reading, target: Reading, points: Points, stage: str | None = 
     if len(points) == 0:
         return Matches(points, points.copy(), np.empty(0), np.empty(0, bool))
     goal = TargetMap.prepare(target.feature(stage))
-    matched, scores = _search(describe(source, points, stage), goal, target)
-    back, _ = _search(describe(target, matched, stage), TargetMap.prepare(source.feature(stage)), source)
-    mutual = (np.abs(back - points) <= cell_size(source, stage)).all(axis=1)
+    matched, scores = _search(describe(source, points, stage), goal, target, stage)
+    origin = TargetMap.prepare(source.feature(stage))
+    mutual = _leads_back(points, matched, origin, source, target, stage)
     return Matches(points, matched, scores, mutual)
 
 
@@ -219,14 +230,13 @@ def match_top(source: Reading, target: Reading, points: Points, count: int, stag
         raise InvalidInput(f"cannot give the {count} best places; ask for at least 1")
     points = source.fit.check_points(points)
     goal = TargetMap.prepare(target.feature(stage))
-    grid = goal.features.shape[1:]
+    grid = target.grid(stage)
     rows, columns = target.fit.pixel_rows(grid), target.fit.pixel_columns(grid)
     origin, found = TargetMap.prepare(source.feature(stage)), []
     for point, vector in zip(points, describe(source, points, stage), strict=True):
         places, scores = goal.peaks(vector, rows, columns, count, cell_size(target, stage))
         matched = _to_pixels(places, target)
-        back, _ = _search(describe(target, matched, stage), origin, source)
-        mutual = (np.abs(back - point) <= cell_size(source, stage)).all(axis=1)
+        mutual = _leads_back(point, matched, origin, source, target, stage)
         found.append(Matches(np.tile(point, (len(matched), 1)), matched, scores.double().cpu().numpy(), mutual))
     return found
 
@@ -241,7 +251,7 @@ def score_maps(
     """
     points = source.fit.check_points(points)
     goal = TargetMap.prepare(target.feature(stage))
-    grid = goal.features.shape[1:]
+    grid = target.grid(stage)
     coordinates = (target.fit.pixel_rows(grid), target.fit.pixel_columns(grid))
     y, x = (
         np.interp((np.arange(n) + 0.5) / n * len(c) - 0.5, np.arange(len(c)), c)
@@ -251,16 +261,16 @@ def score_maps(
 
 
 def suggest_points(source: Reading, target: Reading, count: int, stage: str | None = None) -> Points:
-    """Well-spread points of the source photo that have a mutual match in the target, most object-like first.
+    """Well-spread points of the source photo that match both ways, the most object-like first.
 
     Candidates are grid cells that are each other's nearest neighbour. A cell is taken for background as far as it
-    resembles the rim of its own photo.
+    resembles the rim of its own photo. Of the best candidates those are kept whose match at full resolution leads back.
 
     Returns:
         (n, 2) photo pixels, n <= count.
     """
     here, there = source.feature(stage), target.feature(stage)
-    grid = here.shape[1:]
+    grid = source.grid(stage)
     a, b = (unit(f.flatten(1).T) for f in (here, there))
     forward, backward = _mutual_argmax(a, b)
     cells = torch.arange(len(a))
@@ -274,8 +284,8 @@ def suggest_points(source: Reading, target: Reading, count: int, stage: str | No
     pixels = source.fit.to_pixels(places, grid)
     top, bottom, left, right = source.fit.window
     inside = (pixels >= (left, top)).all(axis=1) & (pixels <= (right, bottom)).all(axis=1)
-    on_object = (likeness[order] < likeness.median()).numpy()
-    return _spread(pixels[inside & on_object], count, np.array([right - left, bottom - top]))
+    best = pixels[inside][: 8 * count]
+    return _spread(best[match(source, target, best, stage).mutual], count, np.array([right - left, bottom - top]))
 
 
 def _mutual_argmax(a: Tensor, b: Tensor, block: int = 2048) -> tuple[Tensor, Tensor]:

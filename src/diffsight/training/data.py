@@ -1,11 +1,11 @@
 """Training batches: captioned world pictures, and optionally crops of captioned photos.
 
-A batch is a pure function of the recipe, the photos and its step, so an interrupted run continues as if it had not been.
+A batch is a pure function of the recipe, the photos and its step, so an interrupted run goes on as if it had not been
+interrupted.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import tarfile
@@ -46,7 +46,9 @@ class Photos:
         for source in sources:
             files = _files(source)
             if "captions.json" not in files:
-                raise UnreadableFile(f"{source} has no captions.json; it must map each photo's file name to its caption")
+                raise UnreadableFile(
+                    f"{source} has no captions.json; it must map each photo's file name to its caption"
+                )
             for name, caption in json.loads(files["captions.json"]).items():
                 if name in files and name.lower().endswith(PHOTO_ENDINGS):
                     encoded.append(files[name])
@@ -59,14 +61,19 @@ class Photos:
 
     def crop(self, index: int, side: int, rng: np.random.Generator) -> np.ndarray:
         """A random square of photo ``index``, mirrored half of the time; (side, side, 3) uint8 RGB."""
-        image = cv2.imdecode(np.frombuffer(self.encoded[index], np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+        decoded = cv2.imdecode(np.frombuffer(self.encoded[index], np.uint8), cv2.IMREAD_COLOR)
+        if decoded is None:
+            raise UnreadableFile(f"training photo {index + 1} ({self.captions[index]!r}) cannot be decoded; remove it")
+        image = np.asarray(decoded)[..., ::-1]
         shorter = min(image.shape[:2])
         span = int(shorter * np.sqrt(rng.uniform(0.25, 1.0)))
         top, left = rng.integers(image.shape[0] - span + 1), rng.integers(image.shape[1] - span + 1)
         crop = image[top : top + span, left : left + span]
         crop = crop[:, ::-1] if rng.random() < 0.5 else crop
         shrink = span > side
-        return cv2.resize(np.ascontiguousarray(crop), (side, side), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC)
+        return cv2.resize(
+            np.ascontiguousarray(crop), (side, side), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC
+        )
 
 
 def _files(source: Path) -> dict[str, bytes]:
@@ -82,7 +89,7 @@ def _files(source: Path) -> dict[str, bytes]:
 
 def _member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     handle = tar.extractfile(member)
-    return b"" if handle is None else io.BytesIO(handle.read()).getvalue()
+    return b"" if handle is None else handle.read()
 
 
 def _words(caption: str) -> list[str]:
@@ -91,7 +98,7 @@ def _words(caption: str) -> list[str]:
 
 def vocabulary(photos: Photos) -> list[str]:
     """Every word that a caption can hold, sorted."""
-    world = {name for name in categories()} | set(COLOURS) | {"left", "right", "front"}
+    world = set(categories()) | set(COLOURS) | {"left", "right", "front"}
     world |= {part.name for category in categories().values() for part in category.parts}
     return sorted(world | photos.words())
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..backbones.pixels import PixelBlocks
 from ..backbones.words import WordTable
 from ..errors import InvalidInput
+from ..files import atomic
 from .data import Batches, Photos, vocabulary
-from .recipe import SCHEDULE, UNET, UNSHUFFLE, Recipe
+from .recipe import CHROMA, SCHEDULE, STRIDE, UNET, Recipe
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -31,6 +30,7 @@ class Pocket(nn.Module):
         super().__init__()
         self.unet = UNet2DConditionModel(**UNET)
         self.words = WordTable(words, UNET["cross_attention_dim"])
+        self.encoder = PixelBlocks(STRIDE, CHROMA)
 
 
 def _rate(recipe: Recipe, step: int) -> float:
@@ -40,9 +40,16 @@ def _rate(recipe: Recipe, step: int) -> float:
     return min(1.0, (step + 1) / recipe.warmup) * (last + (first - last) * wave)
 
 
-def _loss(pocket: Pocket, alphas: Tensor, pictures: Tensor, captions: list[str], generator: torch.Generator) -> Tensor:
+def _loss(
+    pocket: Pocket,
+    alphas: Tensor,
+    pictures: Tensor,
+    captions: list[str],
+    generator: torch.Generator,
+    chroma_weight: float,
+) -> Tensor:
     device = alphas.device
-    latent = F.pixel_unshuffle(pictures.to(device) * 2 - 1, UNSHUFFLE)
+    latent = pocket.encoder(pictures.to(device) * 2 - 1).mean
     t = torch.randint(len(alphas), (len(latent),), generator=generator).to(device)
     noise = torch.randn(latent.shape, generator=generator).to(device)
     signal, sigma = alphas[t].sqrt().view(-1, 1, 1, 1), (1 - alphas[t]).sqrt().view(-1, 1, 1, 1)
@@ -50,7 +57,8 @@ def _loss(pocket: Pocket, alphas: Tensor, pictures: Tensor, captions: list[str],
     context = pocket.words(pocket.words.tokenize(captions).to(device))
     with torch.autocast(device.type, torch.bfloat16):
         predicted = pocket.unet(signal * latent + sigma * noise, t, context).sample
-    return F.mse_loss(predicted.float(), velocity)
+    brightness, chroma = (predicted.float() - velocity).square().split((STRIDE**2, 2 * STRIDE**2), dim=1)
+    return brightness.mean() + chroma_weight * chroma.mean()
 
 
 @torch.no_grad()
@@ -61,7 +69,7 @@ def sample(pocket: Pocket, captions: list[str], side: int, *, steps: int = 25, s
     device = next(pocket.parameters()).device
     scheduler = DDIMScheduler(**SCHEDULE, set_alpha_to_one=False)
     scheduler.set_timesteps(steps)
-    shape = (len(captions), UNET["in_channels"], side // UNSHUFFLE, side // UNSHUFFLE)
+    shape = (len(captions), UNET["in_channels"], side // STRIDE, side // STRIDE)
     latent = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
     context = pocket.words(pocket.words.tokenize(captions).to(device))
     empty = pocket.words(pocket.words.tokenize([""] * len(captions)).to(device))
@@ -69,16 +77,14 @@ def sample(pocket: Pocket, captions: list[str], side: int, *, steps: int = 25, s
         both = pocket.unet(torch.cat([latent, latent]), t, torch.cat([context, empty])).sample
         told, free = both.chunk(2)
         latent = scheduler.step(free + 3.0 * (told - free), t, latent).prev_sample
-    return (F.pixel_shuffle(latent, UNSHUFFLE) / 2 + 0.5).clamp(0, 1)
+    return (pocket.encoder.decode(latent) / 2 + 0.5).clamp(0, 1)
 
 
 def _write(state: dict[str, Tensor], path: Path, meta: dict[str, str]) -> None:
     from safetensors.torch import save_file
 
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as handle:
-        part = Path(handle.name)
-    save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, part, metadata=meta)
-    os.replace(part, path)
+    with atomic(path) as part:
+        save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, part, metadata=meta)
 
 
 def _optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -128,7 +134,8 @@ def train(
 
     folder.mkdir(parents=True, exist_ok=True)
     words = vocabulary(photos)
-    identity = json.dumps({"recipe": asdict(recipe), "words": words, "unet": UNET}, sort_keys=True)
+    facts = {"recipe": asdict(recipe), "words": words, "unet": UNET, "pixels": [STRIDE, CHROMA]}
+    identity = json.dumps(facts, sort_keys=True)
     torch.manual_seed(recipe.seed)
     pocket = Pocket(words).to(device)
     average = Pocket(words).to(device).requires_grad_(False)
@@ -157,7 +164,7 @@ def train(
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
         for group in optimiser.param_groups:
             group["lr"] = _rate(recipe, step)
-        loss = _loss(pocket, alphas, pictures, captions, generator)
+        loss = _loss(pocket, alphas, pictures, captions, generator, recipe.chroma_weight)
         loss.backward()
         nn.utils.clip_grad_norm_(pocket.parameters(), 1.0)
         optimiser.step()
@@ -209,10 +216,11 @@ def export(pocket: Pocket, folder: Path) -> Path:
     half.half()
     half.unet.save_pretrained(folder / "unet")
     half.words.save_pretrained(folder / "text_encoder")
+    half.encoder.save_pretrained(folder / "pixels")
     DDPMScheduler(**SCHEDULE).save_pretrained(folder / "scheduler")
     index = {
         "_class_name": "PocketPipeline",
-        "encoder": {"kind": "pixel_unshuffle", "factor": UNSHUFFLE},
+        "pixels": ["diffsight", "PixelBlocks"],
         "unet": ["diffusers", "UNet2DConditionModel"],
         "scheduler": ["diffusers", "DDPMScheduler"],
         "text_encoder": ["diffsight", "WordTable"],

@@ -42,7 +42,7 @@ def textures() -> Array:
         field = rng.standard_normal((cells, cells)).astype(np.float32)
         return cv2.resize(field, (256, 256), interpolation=cv2.INTER_CUBIC) / 1.5
 
-    bank = [np.zeros((256, 256), np.float32)] * PLAIN
+    bank: list[Array] = [np.zeros((256, 256), np.float32)] * PLAIN
     bank += [noise(cells) for cells in (16, 40)]
     bank += [0.6 * noise(12) + 0.4 * noise(48) + 0.3 * noise(160)]
     bank += [np.sign(np.sin(x * f + y * g)) for f, g in ((0.9, 0.0), (0.0, 0.9), (0.6, 0.6), (0.35, -0.5))]
@@ -91,12 +91,18 @@ def lay(
     if left >= right or top >= bottom:
         return None
     mask = np.zeros((bottom - top, right - left), np.uint8)
-    fixed = np.round((outline - 0.5 - (left, top)) * 16).astype(np.int32)  # 4 fractional bits; OpenCV centres pixels at 0
+    fixed = np.round((outline - 0.5 - (left, top)) * 16).astype(
+        np.int32
+    )  # 4 fractional bits; OpenCV centres pixels at 0
     cv2.fillPoly(mask, [fixed], 255, lineType=cv2.LINE_AA, shift=4)
     shade = np.ones(mask.shape, np.float32)
     if light != (0.0, 0.0):
-        u = np.linspace(2 * (left - x0) / (x1 - x0) - 1, 2 * (right - x0) / (x1 - x0) - 1, right - left, dtype=np.float32)
-        v = np.linspace(2 * (top - y0) / (y1 - y0) - 1, 2 * (bottom - y0) / (y1 - y0) - 1, bottom - top, dtype=np.float32)
+        u = np.linspace(
+            2 * (left - x0) / (x1 - x0) - 1, 2 * (right - x0) / (x1 - x0) - 1, right - left, dtype=np.float32
+        )
+        v = np.linspace(
+            2 * (top - y0) / (y1 - y0) - 1, 2 * (bottom - y0) / (y1 - y0) - 1, bottom - top, dtype=np.float32
+        )
         shade += light[0] * u + light[1] * v[:, None]
     if pillow:
         reach = max(3, min(mask.shape) // 2) | 1
@@ -104,7 +110,7 @@ def lay(
     paint = shade[..., None] * colour.astype(np.float32)
     if texture is not None and texture[0] >= PLAIN:
         cell = min(height, width) / NATIVE_SIDE
-        window = texture_window(texture[0], texture[1], *mask.shape, cell)
+        window = texture_window(texture[0], texture[1], mask.shape[0], mask.shape[1], cell)
         paint += window[..., None] * texture[2].astype(np.float32)
     target = canvas[top:bottom, left:right]
     alpha = mask.astype(np.float32)[..., None] * (1 / 255)
@@ -127,7 +133,10 @@ def background(rng: np.random.Generator, height: int, width: int, base: Array) -
         mix = np.broadcast_to(np.clip((ramp - rng.uniform(0.45, 0.8)) * 40, 0, 1), (height, width))
     else:
         cells = int(rng.integers(3, 9))
-        mix = cv2.resize(rng.random((cells, cells), dtype=np.float32), (width, height), interpolation=cv2.INTER_CUBIC) * 0.7
+        mix = (
+            cv2.resize(rng.random((cells, cells), dtype=np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+            * 0.7
+        )
     canvas = base.astype(np.float32) + mix[..., None] * (other - base).astype(np.float32)
     index = int(rng.integers(TEXTURES))
     if index >= PLAIN:
@@ -144,7 +153,7 @@ def finish(rng: np.random.Generator, canvas: Array) -> Array:
     picture = (canvas - 0.5) * np.float32(rng.uniform(0.8, 1.15)) + np.float32(0.5 + rng.uniform(-0.06, 0.06))
     picture *= gain.astype(np.float32)
     if rng.random() < 0.3:
-        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 0.9) * min(canvas.shape[:2]) / NATIVE_SIDE)
+        picture[:] = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 0.9) * min(canvas.shape[:2]) / NATIVE_SIDE)
     if rng.random() < 0.3:
         grain = rng.standard_normal((*picture.shape[:2], 1), dtype=np.float32)
         picture += grain * np.float32(rng.uniform(0.005, 0.02))

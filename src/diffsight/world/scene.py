@@ -138,7 +138,11 @@ def _sample_look(rng: np.random.Generator, category: Category) -> Look:
     chosen = {part.name: words[rng.integers(len(words))] for part in category.parts}
     drawn = {name: np.array(COLOURS[word]) + rng.uniform(-0.08, 0.08, 3) for name, word in chosen.items()}
     pattern = {
-        name: (int(rng.integers(TEXTURES)), (int(rng.integers(128)), int(rng.integers(128))), rng.uniform(-0.16, 0.16, 3))
+        name: (
+            int(rng.integers(TEXTURES)),
+            (int(rng.integers(128)), int(rng.integers(128))),
+            rng.uniform(-0.16, 0.16, 3),
+        )
         for name in drawn
     }
     for part in category.parts:
@@ -214,7 +218,11 @@ def _clutter(rng: np.random.Generator, canvas: Array, count: int) -> list[tuple[
         radius = rng.uniform(0.04, 0.16) * min(height, width) * rng.uniform(0.5, 1, corners)
         middle = rng.random(2) * (width, height)
         outline = middle + radius[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-        texture = (int(rng.integers(TEXTURES)), (int(rng.integers(128)), int(rng.integers(128))), rng.uniform(-0.16, 0.16, 3))
+        texture = (
+            int(rng.integers(TEXTURES)),
+            (int(rng.integers(128)), int(rng.integers(128))),
+            rng.uniform(-0.16, 0.16, 3),
+        )
         light = (float(rng.uniform(-0.2, 0.2)), float(rng.uniform(-0.2, 0.2)))
         painted = lay(canvas, outline, rng.random(3), texture=texture, light=light, pillow=float(rng.uniform(0, 0.4)))
         if painted is not None:

@@ -1,0 +1,265 @@
+"""Speed and memory against the literal formulations, each pair in one run: ``make bench``.
+
+Every figure is the median of several runs in a process of its own, in fp32 on two threads; peak memory is what the work
+adds to the process. ``--json FILE`` writes the figures, ``--only NAME`` runs one part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import platform
+import resource
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+MIB = 2**20
+
+
+class Peak:
+    """Highest resident memory while it is open, above where it started, sampled every 2 ms; bytes."""
+
+    def __enter__(self) -> Peak:
+        self.base = self.highest = _resident()
+        self.open = True
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.thread.start()
+        return self
+
+    def _watch(self) -> None:
+        while self.open:
+            self.highest = max(self.highest, _resident())
+            time.sleep(0.002)
+
+    def __exit__(self, *_: object) -> None:
+        self.open = False
+        self.thread.join()
+        self.added = self.highest - self.base
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def measure(work: Callable[[], Any], repeats: int) -> tuple[float, int, Any]:
+    """Median seconds, peak added bytes, and the last result."""
+    seconds, peak, result = [], 0, None
+    for _ in range(repeats):
+        result = None
+        with Peak() as memory:
+            start = time.perf_counter()
+            result = work()
+            seconds.append(time.perf_counter() - start)
+        peak = max(peak, memory.added)
+    return sorted(seconds)[len(seconds) // 2], peak, result
+
+
+def matching(which: str) -> dict[str, Any]:
+    """20 points, 1280 x 48 x 48 maps, a 375 x 500 target: full-resolution nearest neighbours."""
+    import torch
+    import torch.nn.functional as F
+
+    from diffsight.grid import Fit
+    from diffsight.matching import nearest
+    from diffsight.types import Capture, Reading, Taps
+
+    torch.set_num_threads(2)
+    generator = torch.Generator().manual_seed(0)
+    smooth = [torch.randn(1, 1280, 12, 12, generator=generator) for _ in range(2)]
+    a, b = (
+        F.interpolate(s, (48, 48), mode="bicubic")[0] + 0.3 * torch.randn(1280, 48, 48, generator=generator)
+        for s in smooth
+    )
+    height, width = 375, 500
+    pixels = torch.stack(
+        [torch.randint(width, (20,), generator=generator), torch.randint(height, (20,), generator=generator)], 1
+    )
+
+    def literal() -> torch.Tensor:
+        full = [F.interpolate(m[None], (height, width), mode="bilinear", align_corners=False)[0] for m in (a, b)]
+        source, target = (F.normalize(m, dim=0, eps=1e-12) for m in full)
+        places = []
+        for x, y in pixels.tolist():
+            cosine = (source[:, y, x, None, None] * target).sum(dim=0)
+            places.append(divmod(int(cosine.argmax()), width)[::-1])
+        return torch.tensor(places)
+
+    fit = Fit.make("stretch", (height, width), (768, 768))
+    source, target = (Reading(fit, Capture(Taps(("up1",)), (m,))) for m in (a, b))
+
+    def fast() -> torch.Tensor:
+        vectors = nearest.describe(source, pixels.numpy() + 0.5)
+        goal = nearest.TargetMap.prepare(target.feature())
+        return goal.nearest(vectors, fit.pixel_rows((48, 48)), fit.pixel_columns((48, 48)))[0]
+
+    work = literal if which == "literal" else fast
+    if which == "fast":
+        work()
+    seconds, peak, places = measure(work, 3 if which == "literal" else 15)
+    return {"seconds": seconds, "peak_mib": peak / MIB, "answer": places.tolist()}
+
+
+def extraction(which: str) -> dict[str, Any]:
+    """Stable Diffusion 2.1's architecture with random weights, one 768 px photo, 8 noise draws, features of up1."""
+    import torch
+    from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+
+    from diffsight.backbones.base import Card, ReadSettings
+    from diffsight.backbones.latent import LatentBackbone, VaeEncoder
+    from diffsight.probe import Probe, draw_noise
+    from diffsight.types import Picture, Taps
+
+    torch.set_num_threads(2)
+    torch.manual_seed(0)
+    unet = (
+        UNet2DConditionModel(
+            sample_size=96,
+            in_channels=4,
+            out_channels=4,
+            layers_per_block=2,
+            block_out_channels=(320, 640, 1280, 1280),
+            attention_head_dim=(5, 10, 20, 20),
+            cross_attention_dim=1024,
+            use_linear_projection=True,
+        )
+        .eval()
+        .requires_grad_(False)
+    )
+    vae = (
+        AutoencoderKL(
+            block_out_channels=(128, 256, 512, 512),
+            layers_per_block=2,
+            latent_channels=4,
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            sample_size=768,
+        )
+        .eval()
+        .requires_grad_(False)
+    )
+    schedule = DDPMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
+    context = torch.randn(1, 77, 1024)
+    settings = ReadSettings(stage="up1", timestep=261, ensemble=8, size=(768, 768))
+    card = Card("sd-2.1, random weights", "", "", 0, "", {"semantic": settings})
+    backbone = LatentBackbone(
+        card,
+        unet,
+        VaeEncoder(vae),
+        schedule.alphas_cumprod.double(),
+        lambda prompts: context.expand(len(prompts), -1, -1),
+        torch.device("cpu"),
+        torch.float32,
+    )
+    picture = Picture(torch.rand(3, 768, 768))
+    probe = Probe(backbone)
+    digest = probe._job(0, picture, settings, Taps(("up1",))).digest
+
+    @torch.no_grad()
+    def literal() -> torch.Tensor:
+        # the DIFT repository: the photo repeated 8 times through the VAE; here the UNet runs whole
+        kept: list[torch.Tensor] = []
+        handle = unet.up_blocks[1].register_forward_hook(lambda _m, _i, out: kept.append(out))
+        latents = torch.cat([vae.encode(picture.image[None] * 2 - 1).latent_dist.mean for _ in range(8)]) * 0.18215
+        noise = torch.stack([draw_noise(latents.shape[1:], 0, digest, member) for member in range(8)])
+        noisy = schedule.add_noise(latents, noise, torch.tensor([261]))
+        for row in noisy:
+            unet(row[None], 261, context)
+        handle.remove()
+        return torch.cat(kept).mean(dim=0)
+
+    def fast() -> torch.Tensor:
+        return probe.read([picture], settings)[0].feature()
+
+    seconds, peak, features = measure(literal if which == "literal" else fast, 1)
+    return {"seconds": seconds, "peak_mib": peak / MIB, "answer": features.flatten()[::97].tolist()}
+
+
+PARTS: dict[str, Callable[[str], dict[str, Any]]] = {"matching": matching, "extraction": extraction}
+
+
+def _in_child(name: str, which: str, pipe: Any) -> None:
+    pipe.send(PARTS[name](which))
+
+
+def isolated(name: str, which: str) -> dict[str, Any]:
+    """Run one side of a comparison in a fresh process."""
+    context = multiprocessing.get_context("spawn")
+    receive, send = context.Pipe(duplex=False)
+    child = context.Process(target=_in_child, args=(name, which, send))
+    child.start()
+    send.close()
+    try:
+        result = receive.recv()
+    finally:
+        child.join()
+    return dict(result)
+
+
+def start_up() -> dict[str, float]:
+    """Wall seconds of whole commands, the median of 7, less nothing."""
+    commands = {
+        "import diffsight": "import diffsight",
+        "diffsight --help": "from diffsight.cli import run; run(['--help'])",
+    }
+    figures = {}
+    for name, code in commands.items():
+        runs = []
+        for _ in range(7):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+            runs.append(time.perf_counter() - start)
+        figures[name] = sorted(runs)[3]
+    return figures
+
+
+def main() -> None:
+    """Run the comparisons and print one table."""
+    import numpy as np
+    import torch
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=[*PARTS, "start"])
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    report: dict[str, Any] = {
+        "date": date.today().isoformat(),
+        "machine": f"{platform.machine()}, 2 threads, {torch.backends.cpu.get_cpu_capability()}",
+    }
+    print(f"{report['date']}, {report['machine']}\n")
+    print("| what | literal | diffsight | ratio | added memory, literal | diffsight | same answer |")
+    print("|---|---|---|---|---|---|---|")
+    for name in PARTS:
+        if options.only not in (None, name):
+            continue
+        slow, fast = isolated(name, "literal"), isolated(name, "fast")
+        one, two = np.array(slow.pop("answer")), np.array(fast.pop("answer"))
+        gap = float(np.abs(one - two).max())
+        report[name] = {
+            "literal": slow,
+            "diffsight": fast,
+            "ratio": slow["seconds"] / fast["seconds"],
+            "largest_difference": gap,
+        }
+        print(
+            f"| {PARTS[name].__doc__} | {slow['seconds']:.3g} s | {fast['seconds']:.3g} s | "
+            f"**{slow['seconds'] / fast['seconds']:.3g}x** | {slow['peak_mib']:.0f} MiB | {fast['peak_mib']:.0f} MiB | "
+            f"max difference {gap:.2g} |",
+            flush=True,
+        )
+    if options.only in (None, "start"):
+        report["start"] = start_up()
+        for name, seconds in report["start"].items():
+            print(f"| `{name}`, whole process | | {seconds:.2f} s | | | | |")
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

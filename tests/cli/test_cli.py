@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from diffsight.cli import run
+
+
+@pytest.fixture
+def two_photos(tmp_path, rng):
+    for name in ("a.png", "b.png"):
+        Image.fromarray(rng.integers(0, 255, (60, 80, 3), np.uint8)).save(tmp_path / name)
+    return str(tmp_path / "a.png"), str(tmp_path / "b.png")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def fails(capsys, *arguments: object) -> str:
+    """Run a command that must fail with one line on stderr and exit code 2; return the line."""
+    assert run([str(a) for a in arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1, err
+    assert err.startswith("diffsight: ")
+    assert "Traceback" not in err
+    return err
+
+
+def test_a_match_writes_picture_csv_and_json(capsys, here, two_photos, tiny_sd):
+    arguments = ["match", *two_photos, "--model", str(tiny_sd), "--size", "64", "--device", "cpu", "--dtype", "float32"]
+    assert run([*arguments, "--point", "10,20", "--point", "40.5,30", "--out", "out", "--heat", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert len(report["matches"]) == 2
+    rows = list(csv.DictReader((here / "out" / "matches.csv").open()))
+    assert [float(r["x"]) for r in rows] == [10, 40.5]
+    assert json.loads((here / "out" / "matches.json").read_text())["matches"] == report["matches"]
+    for row in report["matches"]:
+        assert 0 <= row["matched_x"] <= 80
+        assert 0 <= row["matched_y"] <= 60
+    names = {path.name for path in (here / "out").iterdir()}
+    assert names == {"b_matches.png", "b_heat_01.png", "b_heat_02.png", "matches.csv", "matches.json"}
+    assert Image.open(here / "out" / "b_matches.png").size[0] > 1000
+
+    assert run([*arguments, "--point", "10,20", "--out", "again"]) == 0
+    again = json.loads((here / "again" / "matches.json").read_text())["matches"]
+    assert again[0] == report["matches"][0]
+
+
+def test_several_targets_points_from_a_file_and_top_places(capsys, here, two_photos, tiny_sd):
+    (here / "points.csv").write_text("name,X,y\neye,10,20\nnose,30,40\n")
+    a, b = two_photos
+    code = run(
+        [
+            "match",
+            a,
+            b,
+            b,
+            "--points",
+            "points.csv",
+            "--top",
+            "3",
+            "--model",
+            str(tiny_sd),
+            "--size",
+            "64",
+            "--device",
+            "cpu",
+        ]
+    )
+    assert code == 0
+    rows = list(csv.DictReader((here / "matches" / "matches.csv").open()))
+    assert len(rows) == 2 * 2 * 3
+    assert {path.name for path in (here / "matches").glob("*.png")} == {"b_matches.png", "b_2_matches.png"}
+    assert "both ways" in capsys.readouterr().out
+
+
+def test_without_points_some_are_chosen(here, two_photos, tiny_sd):
+    assert (
+        run(["match", *two_photos, "--model", str(tiny_sd), "--size", "128", "--stage", "up2", "--device", "cpu"]) == 0
+    )
+    rows = list(csv.DictReader((here / "matches" / "matches.csv").open()))
+    assert 1 <= len(rows) <= 12
+    assert all(row["mutual"] == "True" for row in rows)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2000)])
+def test_extreme_photos_work(here, two_photos, tiny_sd, size):
+    Image.new("RGB", size).save("thin.png")
+    a, _ = two_photos
+    for pair in ((a, "thin.png"), ("thin.png", a)):
+        code = run(["match", *pair, "--point", "0.5,0.5", "--model", str(tiny_sd), "--size", "64", "--device", "cpu"])
+        assert code == 0
+
+
+def test_bad_photos(capsys, here, two_photos):
+    a, b = two_photos
+    (here / "empty.jpg").touch()
+    (here / "text.jpg").write_text("hello")
+    assert "does not exist" in fails(capsys, "match", a, "missing.jpg")
+    assert "is a folder" in fails(capsys, "match", a, ".")
+    assert "is empty" in fails(capsys, "match", a, "empty.jpg")
+    assert "not a photo" in fails(capsys, "match", "text.jpg", b)
+    assert "two or more" in fails(capsys, "match", a)
+    assert not (here / "matches").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--point", "200,5", "outside the photo"),
+        ("--point", "-1,5", "outside the photo"),
+        ("--point", "nan,5", "not finite"),
+        ("--point", "5", "write X,Y"),
+        ("--point", "5,6,7", "write X,Y"),
+        ("--point", "a,b", "write X,Y"),
+        ("--task", "odd", "semantic, geometric, temporal"),
+        ("--fit", "squash", "stretch, pad, crop"),
+        ("--stage", "up9", "up1"),
+        ("--timestep", "1000", "0 to 999"),
+        ("--ensemble", "0", "at least 1"),
+        ("--size", "63", "multiples of 8"),
+        ("--size", "big", "integer"),
+        ("--top", "0", "1 or more"),
+        ("--device", "warp", "not available"),
+        ("--dtype", "int8", "float32"),
+        ("--nonsense", "1", "No such option"),
+        ("--points", "missing.csv", "cannot read points"),
+    ],
+)
+def test_bad_options(capsys, here, two_photos, tiny_sd, option, value, message):
+    assert message in fails(capsys, "match", *two_photos, "--model", tiny_sd, option, value)
+    assert not (here / "matches").exists()
+
+
+def test_bad_models(capsys, here, two_photos):
+    (here / "nothing").mkdir()
+    assert "did you mean 'sd-2.1'" in fails(capsys, "match", *two_photos, "--model", "sd-2.l")
+    assert "not a model folder" in fails(capsys, "match", *two_photos, "--model", "nothing")
+
+
+def test_bad_point_files(capsys, here, two_photos):
+    for text, message in (
+        ("a,y\n1,2\n", "no column 'x'"),
+        ("", "no column 'x'"),
+        ("x,y\n", "holds no points"),
+        ("x,y\n1,2\n3\n", "line 3"),
+        ("x,y\n1,inf\n", "line 2"),
+    ):
+        (here / "points.csv").write_text(text)
+        assert message in fails(capsys, "match", *two_photos, "--points", "points.csv")
+    (here / "points.csv").write_bytes(b"\xff\xfe\x00x")
+    assert "cannot read points" in fails(capsys, "match", *two_photos, "--points", "points.csv")
+    assert "use one of them" in fails(capsys, "match", *two_photos, "--points", "points.csv", "--point", "1,2")
+
+
+def test_outputs_that_cannot_be_written(capsys, here, two_photos, tiny_sd, monkeypatch):
+    (here / "file").touch()
+    assert "is a file" in fails(capsys, "match", *two_photos, "--out", "file")
+    tiny = ["--model", tiny_sd, "--size", "64", "--device", "cpu", "--point", "1,2"]
+    assert "cannot write" in fails(capsys, "match", *two_photos, *tiny, "--out", "file/below")
+    assert "cannot write" in fails(capsys, "match", *two_photos, *tiny, "--out", "/proc/nowhere")
+
+
+def test_a_full_disk_leaves_nothing_behind(capsys, here, two_photos, tiny_sd, monkeypatch):
+    def full(self, target, *_, **__):
+        target.write_bytes(b"half a pict")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    line = fails(capsys, "match", *two_photos, "--model", tiny_sd, "--size", "64", "--device", "cpu", "--point", "1,2")
+    assert "No space left" in line
+    assert list((here / "matches").iterdir()) == []
+
+
+def test_ctrl_c_is_quiet_and_leaves_nothing(here, two_photos):
+    code = "from diffsight.cli import main; main()"
+    arguments = [sys.executable, "-c", code, "bench", "world", "--pairs", "500", "--json", "figures.json"]
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ)
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert err.strip().endswith("diffsight: stopped")
+    assert {path.name for path in here.iterdir()} == {"a.png", "b.png"}
+
+
+def test_models_are_listed(capsys):
+    assert run(["models", "--json"]) == 0
+    cards = json.loads(capsys.readouterr().out)
+    assert {card["name"] for card in cards} >= {"pocket", "sd-2.1", "sd-1.4"}
+    assert all(set(card["tasks"]) == {"semantic", "geometric", "temporal"} for card in cards)
+
+
+def test_no_command_shows_the_help(capsys):
+    run([])
+    assert "match" in capsys.readouterr().out

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from diffsight.backbones.registry import load
+from diffsight.errors import InvalidInput, UnreadableFile
+from diffsight.images import load_picture
+from diffsight.probe import Probe
+from diffsight.training import recipe as recipes
+from diffsight.training.data import Batches, Photos, vocabulary
+from diffsight.training.recipe import Recipe, Stage
+from diffsight.training.train import CHECKPOINT, train
+
+TINY = Recipe(stages=(Stage(32, 4, 16, (1e-3, 1e-3)), Stage(64, 2, 8, (1e-3, 1e-4))), warmup=2)
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch):
+    monkeypatch.setitem(recipes.UNET, "block_out_channels", (16, 32, 32))
+
+
+@pytest.fixture
+def photos(tmp_path, rng):
+    captions = {}
+    with tarfile.open(tmp_path / "pack.tar", "w") as tar:
+        for i in range(3):
+            data = io.BytesIO()
+            Image.fromarray(rng.integers(0, 255, (70, 90, 3), np.uint8)).save(data, "JPEG")
+            captions[f"{i}.jpg"] = "a photo of tulips"
+            _add(tar, f"{i}.jpg", data.getvalue())
+        _add(tar, "captions.json", json.dumps(captions).encode())
+    return Photos.read(tmp_path / "pack.tar")
+
+
+def _add(tar, name, data):
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    tar.addfile(info, io.BytesIO(data))
+
+
+def test_batches_are_a_function_of_the_step(photos):
+    a, b = Batches(TINY, photos), Batches(TINY, photos, first=3)
+    for (x, captions), (y, again) in zip([a[3], a[5]], [b[0], b[2]], strict=True):
+        assert torch.equal(x, y)
+        assert captions == again
+    assert a[0][0].shape == (4, 3, 32, 32)
+    assert a[7][0].shape == (2, 3, 64, 64)
+
+
+def test_captions_are_thinned_and_sometimes_empty():
+    batches = Batches(replace(TINY, stages=(Stage(32, 200, 200, (1e-3, 1e-3)),)), Photos())
+    captions = batches[0][1]
+    assert 8 <= sum(caption == "" for caption in captions) <= 45
+    known = set(vocabulary(Photos()))
+    assert all(word in known for caption in captions for word in caption.split())
+
+
+def test_reserved_seeds_are_never_trained_on():
+    with pytest.raises(InvalidInput, match="reserved"):
+        Batches(replace(TINY, stages=(Stage(64, 1000, 2_000_000_000, (1e-3, 1e-3)),)), Photos())
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, photos):
+    whole = train(tmp_path / "whole", TINY, photos, progress=False)
+    train(tmp_path / "parts", TINY, photos, stop_after=3, progress=False)
+    parts = train(tmp_path / "parts", TINY, photos, progress=False)
+    for name in ("unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"):
+        assert (whole / name).read_bytes() == (parts / name).read_bytes()
+    assert (tmp_path / "parts" / CHECKPOINT).exists()
+    steps = [json.loads(line)["step"] for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
+    assert steps == [3, 8]
+    assert list((tmp_path / "parts").glob("samples_*.png"))
+
+
+def test_what_was_trained_can_be_read(tmp_path, photos, rng):
+    folder = train(tmp_path / "run", TINY, photos, progress=False)
+    backbone = load(folder, device="cpu", dtype="float32")
+    (reading,) = Probe(backbone).read([load_picture(rng.random((40, 50, 3)))], backbone.card.tasks["semantic"])
+    assert torch.isfinite(reading.feature()).all()
+    assert backbone.context(["a bird, red wing"]).shape == (1, 32, 128)
+
+
+def test_training_learns(tmp_path):
+    steps = 60
+    recipe = Recipe(stages=(Stage(32, 8, 8 * steps, (2e-3, 2e-3)),), warmup=5)
+    train(tmp_path, recipe, Photos(), checkpoint_every=5, progress=False)
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert losses[-1] < 0.93 * losses[0]
+
+
+def test_another_recipe_is_refused(tmp_path):
+    train(tmp_path, TINY, Photos(), stop_after=1, progress=False)
+    with pytest.raises(InvalidInput, match="another recipe"):
+        train(tmp_path, replace(TINY, seed=1), Photos(), progress=False)
+
+
+def test_photos_without_captions_or_files_are_named(tmp_path):
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(UnreadableFile, match=r"captions\.json"):
+        Photos.read(tmp_path / "photos")
+    with pytest.raises(UnreadableFile, match="folder or a tar"):
+        Photos.read(tmp_path / "missing.tar")
