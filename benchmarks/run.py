@@ -85,11 +85,9 @@ def matching(which: str) -> dict[str, Any]:
     def literal() -> torch.Tensor:
         full = [F.interpolate(m[None], (height, width), mode="bilinear", align_corners=False)[0] for m in (a, b)]
         source, target = (F.normalize(m, dim=0, eps=1e-12) for m in full)
-        places = []
-        for x, y in pixels.tolist():
-            cosine = (source[:, y, x, None, None] * target).sum(dim=0)
-            places.append(divmod(int(cosine.argmax()), width)[::-1])
-        return torch.tensor(places)
+        cosines = source[:, pixels[:, 1], pixels[:, 0]].T @ target.flatten(1)
+        place = cosines.argmax(dim=1)
+        return torch.stack([place % width, place // width], dim=1)
 
     fit = Fit.make("stretch", (height, width), (768, 768))
     source, target = (Reading(fit, Capture(Taps(("up1",)), (m,))) for m in (a, b))

@@ -1,0 +1,125 @@
+"""Semantic matching scored on pairs of photos with known keypoints."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..backbones.base import Backbone, ReadSettings
+from ..errors import InvalidInput, UnreadableFile
+from ..grid import Points
+from ..images import load_picture
+from ..matching import nearest
+from ..probe import Probe
+from ..types import Picture
+from ..world import RESERVED, Scene, categories, make_pair
+from .metrics import PairErrors
+
+SIDE = 128
+
+
+@dataclass(frozen=True)
+class KeypointPair:
+    """Two photos and the keypoints visible in both.
+
+    Attributes:
+        category: what they show.
+        source: photo with the query points.
+        target: photo to search.
+        query: (N, 2) pixels of the source.
+        truth: (N, 2) pixels of the target.
+        threshold: the length that PCK's alpha is a fraction of, pixels.
+    """
+
+    category: str
+    source: Picture
+    target: Picture
+    query: Points
+    truth: Points
+    threshold: float
+
+
+def world_pairs(per_category: int, first: int = RESERVED) -> list[KeypointPair]:
+    """Draw pairs of procedural pictures: ``per_category`` of each category, from the seed ``first`` on.
+
+    The threshold is the longer side of the box around what shows of the target object.
+    """
+    pairs = []
+    for number, kind in enumerate(categories()):
+        for i in range(per_category):
+            drawn = make_pair(first + number * 10_000 + i, SIDE, kind=kind)
+            a, b = drawn.source.objects[0], drawn.target.objects[0]
+            seen = a.visible & b.visible
+            photos = (_picture(drawn.source), _picture(drawn.target))
+            threshold = float((b.box[2:] - b.box[:2]).max())
+            pairs.append(KeypointPair(kind, *photos, a.keypoints[seen], b.keypoints[seen], threshold))
+    return pairs
+
+
+def _picture(scene: Scene) -> Picture:
+    return Picture(torch.from_numpy(scene.image).permute(2, 0, 1).contiguous())
+
+
+def csv_pairs(table: Path, count: int, seed: int = 0) -> list[KeypointPair]:
+    """Draw pairs of different photos from a table of keypoints.
+
+    The threshold is the longer side of the tight box around the target's true keypoints.
+
+    Args:
+        table: CSV with a column ``image`` (file names beside the table) and, for each keypoint, columns ``NAME_x`` and
+            ``NAME_y`` (or ``x0``, ``y0``, ...) in pixels, and optionally ``NAME_visible`` (0 or 1).
+        count: pairs to draw.
+        seed: of the draw.
+
+    Raises:
+        UnreadableFile: if the table cannot be read.
+        InvalidInput: if it lacks columns, or two photos.
+    """
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as handle:
+            rows = list(csv.DictReader(handle))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UnreadableFile(f"cannot read keypoints from {table}: {reason}; give a CSV file") from None
+    columns = list(rows[0]) if rows else []
+    along = [column for column in columns if re.fullmatch(r"x\d+|.+_x", column)]
+    across = [re.sub(r"^x(\d+)$", r"y\1", column) if column[0] == "x" else column[:-1] + "y" for column in along]
+    if "image" not in columns or not along or not set(across) <= set(columns) or len(rows) < 2:
+        raise InvalidInput(f"{table} needs two rows or more and the columns image, NAME_x, NAME_y (or x0, y0, ...)")
+    try:
+        points = np.array(
+            [[[float(row[x]), float(row[y])] for x, y in zip(along, across, strict=True)] for row in rows]
+        )
+        seen = np.array([[float(row.get(x[:-1] + "visible") or 1) > 0 for x in along] for row in rows])
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{table} holds a value that is no number ({error})") from None
+    pictures: dict[int, Picture] = {}
+    pairs = []
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        i, j = (int(n) for n in rng.choice(len(rows), 2, replace=False))
+        for n in (i, j):
+            pictures.setdefault(n, load_picture(table.parent / rows[n]["image"]))
+        inside = [((points[n] >= 0) & (points[n] <= pictures[n].size[::-1])).all(axis=1) & seen[n] for n in (i, j)]
+        both = inside[0] & inside[1]
+        extent = points[j][inside[1]]
+        threshold = float(np.ptp(extent, axis=0).max()) if len(extent) else 0.0
+        pairs.append(KeypointPair(table.stem, pictures[i], pictures[j], points[i][both], points[j][both], threshold))
+    return pairs
+
+
+def run_pairs(backbone: Backbone, settings: ReadSettings, pairs: list[KeypointPair]) -> list[PairErrors]:
+    """Match every pair and measure how far each prediction is from the truth; each photo is read once."""
+    pictures = list({id(p): p for pair in pairs for p in (pair.source, pair.target)}.values())
+    read = Probe(backbone).read(pictures, settings)
+    readings = {id(picture): reading for picture, reading in zip(pictures, read, strict=True)}
+    results = []
+    for pair in pairs:
+        found = nearest.match(readings[id(pair.source)], readings[id(pair.target)], pair.query)
+        results.append(PairErrors(pair.category, np.linalg.norm(found.matched - pair.truth, axis=1), pair.threshold))
+    return results
