@@ -63,17 +63,19 @@ class Recipe:
         empty_share: share of captions replaced by the empty one.
         drop_share: share of words left out of the other captions.
         crowd_share: share of world pictures that show several objects.
+        timesteps: mean and spread of the logit of t / 1000; most are drawn where shapes show and colours do not.
         ema: decay of the averaged weights, which are the ones kept.
         chroma_weight: of the colour channels in the loss; brightness has 1.
         warmup: steps over which the learning rate rises.
         seed: of weights, noise, timesteps and captions.
     """
 
-    stages: tuple[Stage, ...] = (Stage(side=64, batch=16, pictures=60_000, rate=(5e-4, 2e-5)),)
-    photo_share: float = 0.25
+    stages: tuple[Stage, ...] = (Stage(side=64, batch=16, pictures=50_000, rate=(6e-4, 2e-5)),)
+    photo_share: float = 0.2
     empty_share: float = 0.12
     drop_share: float = 0.15
     crowd_share: float = 0.3
+    timesteps: tuple[float, float] = (-0.4, 1.0)
     ema: float = 0.999
     chroma_weight: float = 10.0
     warmup: int = 200

@@ -46,11 +46,12 @@ def _loss(
     pictures: Tensor,
     captions: list[str],
     generator: torch.Generator,
-    chroma_weight: float,
+    recipe: Recipe,
 ) -> Tensor:
     device = alphas.device
     latent = pocket.encoder(pictures.to(device) * 2 - 1).mean
-    t = torch.randint(len(alphas), (len(latent),), generator=generator).to(device)
+    mean, spread = recipe.timesteps
+    t = (torch.randn(len(latent), generator=generator) * spread + mean).sigmoid().mul(len(alphas)).long().to(device)
     noise = torch.randn(latent.shape, generator=generator).to(device)
     signal, sigma = alphas[t].sqrt().view(-1, 1, 1, 1), (1 - alphas[t]).sqrt().view(-1, 1, 1, 1)
     velocity = signal * noise - sigma * latent
@@ -58,7 +59,7 @@ def _loss(
     with torch.autocast(device.type, torch.bfloat16):
         predicted = pocket.unet(signal * latent + sigma * noise, t, context).sample
     brightness, chroma = (predicted.float() - velocity).square().split((STRIDE**2, 2 * STRIDE**2), dim=1)
-    return brightness.mean() + chroma_weight * chroma.mean()
+    return brightness.mean() + recipe.chroma_weight * chroma.mean()
 
 
 @torch.no_grad()
@@ -164,7 +165,7 @@ def train(
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
         for group in optimiser.param_groups:
             group["lr"] = _rate(recipe, step)
-        loss = _loss(pocket, alphas, pictures, captions, generator, recipe.chroma_weight)
+        loss = _loss(pocket, alphas, pictures, captions, generator, recipe)
         loss.backward()
         nn.utils.clip_grad_norm_(pocket.parameters(), 1.0)
         optimiser.step()

@@ -142,7 +142,7 @@ def background(rng: np.random.Generator, height: int, width: int, base: Array) -
     if index >= PLAIN:
         cell = min(height, width) / NATIVE_SIDE * rng.choice([1.0, 2.0])
         offset = (int(rng.integers(128)), int(rng.integers(128)))
-        strength = rng.uniform(-0.16, 0.16, 3).astype(np.float32)
+        strength = rng.uniform(-0.1, 0.1, 3).astype(np.float32)
         canvas += texture_window(index, offset, height, width, float(cell))[..., None] * strength
     return np.ascontiguousarray(canvas, dtype=np.float32)
 

@@ -19,6 +19,8 @@ from .paint import COLOURS, TEXTURES, Array, background, finish, lay
 TUNING = 900_000_000
 RESERVED = 1_000_000_000
 CLUTTER = 255
+USUAL_SHARE = 0.65
+"""How often a part has one of its usual colours; otherwise it has any. Parts draw independently of each other."""
 
 
 @dataclass(frozen=True)
@@ -134,14 +136,17 @@ def _sample_pose(rng: np.random.Generator, category: Category, crowd: int) -> Po
 
 
 def _sample_look(rng: np.random.Generator, category: Category) -> Look:
-    words = tuple(COLOURS)
-    chosen = {part.name: words[rng.integers(len(words))] for part in category.parts}
+    chosen = {}
+    for part in category.parts:
+        usual = category.tones.get(part.name, ()) if rng.random() < USUAL_SHARE else ()
+        words = usual or tuple(COLOURS)
+        chosen[part.name] = words[rng.integers(len(words))]
     drawn = {name: np.array(COLOURS[word]) + rng.uniform(-0.08, 0.08, 3) for name, word in chosen.items()}
     pattern = {
         name: (
             int(rng.integers(TEXTURES)),
             (int(rng.integers(128)), int(rng.integers(128))),
-            rng.uniform(-0.16, 0.16, 3),
+            rng.uniform(-0.12, 0.12, 3),
         )
         for name in drawn
     }
@@ -221,7 +226,7 @@ def _clutter(rng: np.random.Generator, canvas: Array, count: int) -> list[tuple[
         texture = (
             int(rng.integers(TEXTURES)),
             (int(rng.integers(128)), int(rng.integers(128))),
-            rng.uniform(-0.16, 0.16, 3),
+            rng.uniform(-0.12, 0.12, 3),
         )
         light = (float(rng.uniform(-0.2, 0.2)), float(rng.uniform(-0.2, 0.2)))
         painted = lay(canvas, outline, rng.random(3), texture=texture, light=light, pillow=float(rng.uniform(0, 0.4)))
