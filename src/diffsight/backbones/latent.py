@@ -25,6 +25,10 @@ from .pixels import PixelBlocks
 from .words import WordTable
 
 
+SCHEDULE_KEYS = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "trained_betas")
+"""What the noise schedule is made from; every scheduler class stores it under these names."""
+
+
 class Encoder(Protocol):
     """Turns pixels into the latent that the UNet was trained on."""
 
@@ -201,8 +205,8 @@ def load_latent(folder: Path, card: Card, device: torch.device, dtype: torch.dty
 
     try:
         unet = _load_part(UNet2DConditionModel, folder / "unet", device, dtype)
-        # The training schedule is a function of a few numbers that every scheduler class stores under one set of names.
-        alphas = DDPMScheduler.from_pretrained(folder / "scheduler").alphas_cumprod.double()
+        schedule = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+        alphas = DDPMScheduler(**{k: v for k, v in schedule.items() if k in SCHEDULE_KEYS}).alphas_cumprod.double()
         index = json.loads((folder / "model_index.json").read_text()) if (folder / "model_index.json").exists() else {}
         encoder: Encoder
         if (folder / "pixels").is_dir():

@@ -156,7 +156,12 @@ def match(
     found = []
     for name, picture in zip(_names(photos[1:]), pictures[1:], strict=True):
         reading = matcher.read(picture)[1]
-        found.append(_Found(name, picture, reading, matcher.match(source, reading)))
+        matches = matcher.match(source, reading)
+        if len(matches) == 0:
+            raise InvalidInput(
+                f"no point of {photos[0]} matches {picture.path} both ways; name points with --point X,Y"
+            )
+        found.append(_Found(name, picture, reading, matches))
     rows = [row for item in found for row in _rows(matcher, source, item, top)]
     _write(out, matcher, source, found, rows, heat)
     report = {

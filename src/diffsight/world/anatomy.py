@@ -110,24 +110,19 @@ def _category(
     return Category(name, tuple(part for _, part in parts), places, profile, usual)
 
 
+# fmt: off
 def _bird() -> Category:
     parts = [
-        ("tail", Part("tail", blob((-0.4, -0.05), (-1.0, -0.14), (-1.06, 0.12), (-0.4, 0.2)), (-0.42, 0.08), swing=22)),
+        ("tail", Part("tail", blob((-0.4, -0.05), (-1.0, -0.14), (-1.06, 0.12), (-0.4, 0.2)),
+            (-0.42, 0.08), swing=22)),
         ("far leg", Part("leg", limb((-0.08, 0.3), (-0.12, 0.88), 0.05, 0.035), (-0.08, 0.3), swing=18)),
         ("near leg", Part("leg", limb((0.12, 0.3), (0.14, 0.92), 0.06, 0.04), (0.12, 0.3), swing=18)),
         ("body", Part("body", oval(0, 0.05, 0.56, 0.36, -12), (0, 0.05))),
         ("beak", Part("beak", poly((0.66, -0.46), (1.05, -0.33), (0.66, -0.24)), (0.66, -0.35), parent=5)),
         ("head", Part("head", oval(0.5, -0.36, 0.25, 0.24), (0.36, -0.16), swing=20)),
         ("eye", Part("eye", oval(0.57, -0.41, 0.055, 0.055), (0.57, -0.41), parent=5, detail=True)),
-        (
-            "wing",
-            Part(
-                "wing",
-                blob((0.22, -0.08), (-0.1, -0.2), (-0.68, 0.1), (-0.2, 0.26), (0.16, 0.14)),
-                (0.2, 0.0),
-                swing=32,
-            ),
-        ),
+        ("wing", Part("wing", blob((0.22, -0.08), (-0.1, -0.2), (-0.68, 0.1), (-0.2, 0.26), (0.16, 0.14)),
+            (0.2, 0.0), swing=32)),
     ]
     keypoints = {
         "beak tip": ("beak", (1.0, -0.33)),
@@ -144,55 +139,27 @@ def _bird() -> Category:
         "far foot": ("far leg", (-0.12, 0.88)),
     }
     return _category(
-        "bird",
-        parts,
-        keypoints,
-        profile=True,
-        tail="brown black",
-        leg="orange yellow",
-        body="brown blue",
-        beak="yellow orange",
-        head="red black",
+        "bird", parts, keypoints, profile=True,
+        tail="brown black", leg="orange yellow", body="brown blue", beak="yellow orange", head="red black",
         wing="grey white",
     )
 
 
 def _fish() -> Category:
     parts = [
-        (
-            "tail",
-            Part(
-                "tail",
-                poly((-0.5, -0.04), (-1.05, -0.42), (-0.88, 0.0), (-1.05, 0.42), (-0.5, 0.08)),
-                (-0.52, 0.02),
-                swing=24,
-            ),
-        ),
-        (
-            "top fin",
-            Part("crest", blob((0.25, -0.3), (0.05, -0.68), (-0.4, -0.55), (-0.35, -0.2)), (0.0, -0.25), swing=10),
-        ),
-        (
-            "bottom fin",
-            Part("keel", blob((0.0, 0.3), (-0.12, 0.62), (-0.38, 0.55), (-0.3, 0.22)), (-0.1, 0.25), swing=14),
-        ),
-        (
-            "body",
-            Part(
-                "body",
-                blob((0.9, 0.05), (0.45, -0.34), (-0.1, -0.38), (-0.6, -0.08), (-0.6, 0.1), (-0.1, 0.4), (0.45, 0.36)),
-                (0, 0),
-            ),
-        ),
-        (
-            "head",
-            Part(
-                "head",
-                blob((0.93, 0.05), (0.62, -0.28), (0.42, -0.3), (0.48, 0.02), (0.42, 0.33), (0.66, 0.28)),
-                (0.45, 0.02),
-            ),
-        ),
-        ("side fin", Part("fin", blob((0.32, 0.05), (0.0, -0.04), (-0.12, 0.16), (0.05, 0.22)), (0.3, 0.08), swing=34)),
+        ("tail", Part("tail", poly((-0.5, -0.04), (-1.05, -0.42), (-0.88, 0.0), (-1.05, 0.42), (-0.5, 0.08)),
+            (-0.52, 0.02), swing=24)),
+        ("top fin", Part("crest", blob((0.25, -0.3), (0.05, -0.68), (-0.4, -0.55), (-0.35, -0.2)),
+            (0.0, -0.25), swing=10)),
+        ("bottom fin", Part("keel", blob((0.0, 0.3), (-0.12, 0.62), (-0.38, 0.55), (-0.3, 0.22)),
+            (-0.1, 0.25), swing=14)),
+        ("body", Part("body",
+            blob((0.9, 0.05), (0.45, -0.34), (-0.1, -0.38), (-0.6, -0.08), (-0.6, 0.1), (-0.1, 0.4), (0.45, 0.36)),
+            (0, 0))),
+        ("head", Part("head",
+            blob((0.93, 0.05), (0.62, -0.28), (0.42, -0.3), (0.48, 0.02), (0.42, 0.33), (0.66, 0.28)), (0.45, 0.02))),
+        ("side fin", Part("fin", blob((0.32, 0.05), (0.0, -0.04), (-0.12, 0.16), (0.05, 0.22)),
+            (0.3, 0.08), swing=34)),
         ("eye", Part("eye", oval(0.66, -0.08, 0.07, 0.07), (0.66, -0.08), parent=4, detail=True)),
     ]
     keypoints = {
@@ -209,15 +176,8 @@ def _fish() -> Category:
         "belly": ("body", (0.1, 0.34)),
     }
     return _category(
-        "fish",
-        parts,
-        keypoints,
-        profile=True,
-        tail="orange red",
-        crest="purple blue",
-        keel="yellow white",
-        body="grey cyan",
-        head="green grey",
+        "fish", parts, keypoints, profile=True,
+        tail="orange red", crest="purple blue", keel="yellow white", body="grey cyan", head="green grey",
         fin="red orange",
     )
 
@@ -227,25 +187,16 @@ def _dog() -> Category:
         ("tail", Part("tail", limb((-0.58, -0.1), (-0.98, -0.45), 0.07, 0.04), (-0.58, -0.1), swing=32)),
         ("far hind leg", Part("leg", limb((-0.46, 0.15), (-0.5, 0.82), 0.11, 0.06), (-0.46, 0.15), swing=22)),
         ("far front leg", Part("leg", limb((0.36, 0.15), (0.38, 0.84), 0.1, 0.06), (0.36, 0.15), swing=22)),
-        (
-            "body",
-            Part(
-                "body",
-                blob((0.5, -0.12), (0.0, -0.2), (-0.55, -0.2), (-0.66, 0.1), (-0.2, 0.24), (0.35, 0.32), (0.56, 0.12)),
-                (0, 0),
-            ),
-        ),
+        ("body", Part("body",
+            blob((0.5, -0.12), (0.0, -0.2), (-0.55, -0.2), (-0.66, 0.1), (-0.2, 0.24), (0.35, 0.32), (0.56, 0.12)),
+            (0, 0))),
         ("near hind leg", Part("leg", limb((-0.5, 0.1), (-0.6, 0.86), 0.14, 0.07), (-0.5, 0.1), swing=22)),
         ("near front leg", Part("leg", limb((0.42, 0.12), (0.46, 0.9), 0.12, 0.07), (0.42, 0.12), swing=22)),
         ("neck", Part("neck", limb((0.42, -0.04), (0.66, -0.42), 0.19, 0.15), (0.42, -0.04), swing=16)),
         ("head", Part("head", oval(0.68, -0.5, 0.22, 0.2), (0.62, -0.42), parent=6, swing=14)),
         ("snout", Part("snout", limb((0.8, -0.46), (1.02, -0.4), 0.12, 0.09), (0.8, -0.46), parent=7)),
-        (
-            "ear",
-            Part(
-                "ear", blob((0.56, -0.62), (0.48, -0.78), (0.38, -0.4), (0.5, -0.36)), (0.55, -0.62), parent=7, swing=26
-            ),
-        ),
+        ("ear", Part("ear", blob((0.56, -0.62), (0.48, -0.78), (0.38, -0.4), (0.5, -0.36)),
+            (0.55, -0.62), parent=7, swing=26)),
         ("eye", Part("eye", oval(0.75, -0.56, 0.045, 0.045), (0.75, -0.56), parent=7, detail=True)),
         ("nose", Part("nose", oval(1.07, -0.45, 0.055, 0.05), (1.07, -0.45), parent=8, detail=True)),
     ]
@@ -264,17 +215,9 @@ def _dog() -> Category:
         "far hind paw": ("far hind leg", (-0.5, 0.82)),
     }
     return _category(
-        "dog",
-        parts,
-        keypoints,
-        profile=True,
-        tail="black white",
-        leg="brown white",
-        body="brown grey",
-        neck="orange brown",
-        head="brown yellow",
-        snout="white pink",
-        ear="black brown",
+        "dog", parts, keypoints, profile=True,
+        tail="black white", leg="brown white", body="brown grey", neck="orange brown", head="brown yellow",
+        snout="white pink", ear="black brown",
     )
 
 
@@ -285,25 +228,13 @@ def _person() -> Category:
         ("left shoe", Part("shoe", oval(-0.19, 0.96, 0.12, 0.06), (-0.17, 0.92), parent=0)),
         ("right shoe", Part("shoe", oval(0.19, 0.96, 0.12, 0.06), (0.17, 0.92), parent=1)),
         ("neck", Part("skin", limb((0.0, -0.45), (0.0, -0.62), 0.08, 0.08), (0.0, -0.45))),
-        (
-            "torso",
-            Part(
-                "shirt",
-                blob(
-                    (-0.27, -0.48),
-                    (0.0, -0.5),
-                    (0.27, -0.48),
-                    (0.24, -0.05),
-                    (0.23, 0.26),
-                    (-0.23, 0.26),
-                    (-0.24, -0.05),
-                ),
-                (0, 0.2),
-            ),
-        ),
+        ("torso", Part("shirt",
+            blob((-0.27, -0.48), (0.0, -0.5), (0.27, -0.48), (0.24, -0.05), (0.23, 0.26), (-0.23, 0.26),
+                (-0.24, -0.05)), (0, 0.2))),
         ("left arm", Part("sleeve", limb((-0.26, -0.42), (-0.4, -0.02), 0.085, 0.07), (-0.26, -0.42), swing=48)),
         ("right arm", Part("sleeve", limb((0.26, -0.42), (0.4, -0.02), 0.085, 0.07), (0.26, -0.42), swing=48)),
-        ("left hand", Part("skin", limb((-0.4, -0.02), (-0.42, 0.3), 0.06, 0.055), (-0.4, -0.02), parent=6, swing=40)),
+        ("left hand", Part("skin", limb((-0.4, -0.02), (-0.42, 0.3), 0.06, 0.055),
+            (-0.4, -0.02), parent=6, swing=40)),
         ("right hand", Part("skin", limb((0.4, -0.02), (0.42, 0.3), 0.06, 0.055), (0.4, -0.02), parent=7, swing=40)),
         ("hair", Part("hair", oval(0, -0.82, 0.185, 0.2), (0, -0.62), parent=11)),
         ("head", Part("skin", oval(0, -0.76, 0.145, 0.19), (0, -0.6), swing=14)),
@@ -325,85 +256,38 @@ def _person() -> Category:
         "right foot": ("right shoe", (0.19, 0.96)),
     }
     return _category(
-        "person",
-        parts,
-        keypoints,
-        profile=False,
-        trousers="blue black",
-        shoe="black white",
-        skin="pink brown",
-        shirt="red green",
-        sleeve="white yellow",
+        "person", parts, keypoints, profile=False,
+        trousers="blue black", shoe="black white", skin="pink brown", shirt="red green", sleeve="white yellow",
         hair="black orange",
     )
 
 
 def _face() -> Category:
     parts = [
-        (
-            "back hair",
-            Part(
-                "hair",
-                blob((-0.72, 0.1), (-0.7, -0.6), (0.0, -1.0), (0.7, -0.6), (0.72, 0.1), (0.5, 0.5), (-0.5, 0.5)),
-                (0, 0),
-                depth=-0.3,
-            ),
-        ),
+        ("back hair", Part("hair",
+            blob((-0.72, 0.1), (-0.7, -0.6), (0.0, -1.0), (0.7, -0.6), (0.72, 0.1), (0.5, 0.5), (-0.5, 0.5)),
+            (0, 0), depth=-0.3)),
         ("left ear", Part("ear", oval(-0.66, 0.02, 0.1, 0.18), (-0.6, 0.0), depth=-0.15)),
         ("right ear", Part("ear", oval(0.66, 0.02, 0.1, 0.18), (0.6, 0.0), depth=-0.15)),
-        (
-            "skin",
-            Part(
-                "skin",
-                blob(
-                    (-0.6, -0.2),
-                    (-0.45, -0.72),
-                    (0.0, -0.86),
-                    (0.45, -0.72),
-                    (0.6, -0.2),
-                    (0.52, 0.42),
-                    (0.2, 0.9),
-                    (-0.2, 0.9),
-                    (-0.52, 0.42),
-                ),
-                (0, 0),
-            ),
-        ),
-        (
-            "fringe",
-            Part(
-                "fringe",
-                blob((-0.56, -0.42), (-0.5, -0.78), (0.0, -0.95), (0.5, -0.78), (0.56, -0.42), (0.1, -0.6)),
-                (0, -0.7),
-                depth=0.05,
-                swing=8,
-            ),
-        ),
+        ("skin", Part("skin",
+            blob((-0.6, -0.2), (-0.45, -0.72), (0.0, -0.86), (0.45, -0.72), (0.6, -0.2), (0.52, 0.42), (0.2, 0.9),
+                (-0.2, 0.9), (-0.52, 0.42)), (0, 0))),
+        ("fringe", Part("fringe",
+            blob((-0.56, -0.42), (-0.5, -0.78), (0.0, -0.95), (0.5, -0.78), (0.56, -0.42), (0.1, -0.6)),
+            (0, -0.7), depth=0.05, swing=8)),
         ("left white", Part("eye", oval(-0.26, -0.1, 0.14, 0.085), (-0.26, -0.1), depth=0.15, detail=True)),
         ("right white", Part("eye", oval(0.26, -0.1, 0.14, 0.085), (0.26, -0.1), depth=0.15, detail=True)),
         ("left iris", Part("iris", oval(-0.26, -0.1, 0.07, 0.075), (-0.26, -0.1), depth=0.16)),
         ("right iris", Part("iris", oval(0.26, -0.1, 0.07, 0.075), (0.26, -0.1), depth=0.16)),
-        (
-            "left brow",
-            Part("brow", limb((-0.42, -0.28), (-0.12, -0.3), 0.035, 0.045), (-0.26, -0.3), swing=14, depth=0.18),
-        ),
-        (
-            "right brow",
-            Part("brow", limb((0.42, -0.28), (0.12, -0.3), 0.035, 0.045), (0.26, -0.3), swing=14, depth=0.18),
-        ),
-        (
-            "nose",
-            Part(
-                "nose",
-                blob((0.0, -0.12), (0.08, 0.12), (0.15, 0.26), (0.0, 0.33), (-0.15, 0.26), (-0.08, 0.12)),
-                (0, 0.1),
-                depth=0.38,
-            ),
-        ),
-        (
-            "mouth",
-            Part("mouth", blob((-0.28, 0.54), (0.0, 0.47), (0.28, 0.54), (0.0, 0.67)), (0, 0.55), depth=0.22, swing=5),
-        ),
+        ("left brow", Part("brow", limb((-0.42, -0.28), (-0.12, -0.3), 0.035, 0.045),
+            (-0.26, -0.3), swing=14, depth=0.18)),
+        ("right brow", Part("brow", limb((0.42, -0.28), (0.12, -0.3), 0.035, 0.045),
+            (0.26, -0.3), swing=14, depth=0.18)),
+        ("nose", Part("nose",
+            blob((0.0, -0.12), (0.08, 0.12), (0.15, 0.26), (0.0, 0.33), (-0.15, 0.26), (-0.08, 0.12)),
+            (0, 0.1), depth=0.38)),
+        ("mouth", Part("mouth", blob((-0.28, 0.54), (0.0, 0.47), (0.28, 0.54), (0.0, 0.67)),
+            (0, 0.55), depth=0.22, swing=5)),
     ]
     keypoints = {
         "left eye": ("left iris", (-0.26, -0.1)),
@@ -422,28 +306,18 @@ def _face() -> Category:
         "forehead": ("fringe", (0.0, -0.78)),
     }
     return _category(
-        "face",
-        parts,
-        keypoints,
-        profile=False,
-        hair="brown black",
-        ear="pink red",
-        skin="pink brown",
-        fringe="black orange",
-        iris="blue green",
-        brow="black brown",
-        nose="red pink",
-        mouth="red purple",
+        "face", parts, keypoints, profile=False,
+        hair="brown black", ear="pink red", skin="pink brown", fringe="black orange", iris="blue green",
+        brow="black brown", nose="red pink", mouth="red purple",
     )
 
 
 def _butterfly() -> Category:
     def wing(side: int, upper: bool) -> np.ndarray:
-        if upper:
-            return blob(
-                (side * 0.08, -0.1), (side * 0.45, -0.75), (side * 0.95, -0.72), (side * 0.8, -0.12), (side * 0.1, 0.08)
-            )
-        return blob((side * 0.08, 0.05), (side * 0.7, 0.1), (side * 0.72, 0.55), (side * 0.4, 0.82), (side * 0.08, 0.3))
+        points = ((0.08, -0.1), (0.45, -0.75), (0.95, -0.72), (0.8, -0.12), (0.1, 0.08))
+        if not upper:
+            points = ((0.08, 0.05), (0.7, 0.1), (0.72, 0.55), (0.4, 0.82), (0.08, 0.3))
+        return blob(*((side * x, y) for x, y in points))
 
     parts = [
         ("left lower", Part("lobe", wing(-1, False), (-0.05, 0.1), swing=14)),
@@ -452,14 +326,10 @@ def _butterfly() -> Category:
         ("right upper", Part("wing", wing(1, True), (0.05, 0.0), swing=16)),
         ("left spot", Part("spot", oval(-0.62, -0.46, 0.15, 0.13), (-0.05, 0.0), parent=2)),
         ("right spot", Part("spot", oval(0.62, -0.46, 0.15, 0.13), (0.05, 0.0), parent=3)),
-        (
-            "left feeler",
-            Part("feeler", limb((-0.03, -0.4), (-0.22, -0.85), 0.02, 0.035), (-0.03, -0.4), swing=14, depth=0.1),
-        ),
-        (
-            "right feeler",
-            Part("feeler", limb((0.03, -0.4), (0.22, -0.85), 0.02, 0.035), (0.03, -0.4), swing=14, depth=0.1),
-        ),
+        ("left feeler", Part("feeler", limb((-0.03, -0.4), (-0.22, -0.85), 0.02, 0.035),
+            (-0.03, -0.4), swing=14, depth=0.1)),
+        ("right feeler", Part("feeler", limb((0.03, -0.4), (0.22, -0.85), 0.02, 0.035),
+            (0.03, -0.4), swing=14, depth=0.1)),
         ("body", Part("body", oval(0, 0.05, 0.08, 0.5), (0, 0))),
         ("head", Part("head", oval(0, -0.42, 0.1, 0.1), (0, -0.35), depth=0.05)),
     ]
@@ -478,15 +348,8 @@ def _butterfly() -> Category:
         "right feeler tip": ("right feeler", (0.22, -0.85)),
     }
     return _category(
-        "butterfly",
-        parts,
-        keypoints,
-        profile=False,
-        lobe="orange yellow",
-        wing="blue purple",
-        spot="white black",
-        feeler="black grey",
-        body="brown black",
+        "butterfly", parts, keypoints, profile=False,
+        lobe="orange yellow", wing="blue purple", spot="white black", feeler="black grey", body="brown black",
         head="green red",
     )
 
@@ -494,33 +357,13 @@ def _butterfly() -> Category:
 def _car() -> Category:
     parts = [
         ("cabin", Part("roof", poly((-0.55, -0.12), (-0.38, -0.52), (0.22, -0.52), (0.52, -0.12)), (0, -0.12))),
-        (
-            "rear window",
-            Part(
-                "window", poly((-0.42, -0.14), (-0.31, -0.44), (-0.06, -0.44), (-0.06, -0.14)), (0, -0.12), detail=True
-            ),
-        ),
-        (
-            "front window",
-            Part("window", poly((0.02, -0.14), (0.02, -0.44), (0.18, -0.44), (0.4, -0.14)), (0, -0.12), detail=True),
-        ),
-        (
-            "hull",
-            Part(
-                "body",
-                blob(
-                    (-1.0, 0.0),
-                    (-0.9, -0.15),
-                    (0.4, -0.15),
-                    (0.95, -0.03),
-                    (1.02, 0.24),
-                    (0.8, 0.34),
-                    (-0.85, 0.34),
-                    (-1.02, 0.24),
-                ),
-                (0, 0.1),
-            ),
-        ),
+        ("rear window", Part("window", poly((-0.42, -0.14), (-0.31, -0.44), (-0.06, -0.44), (-0.06, -0.14)),
+            (0, -0.12), detail=True)),
+        ("front window", Part("window", poly((0.02, -0.14), (0.02, -0.44), (0.18, -0.44), (0.4, -0.14)),
+            (0, -0.12), detail=True)),
+        ("hull", Part("body",
+            blob((-1.0, 0.0), (-0.9, -0.15), (0.4, -0.15), (0.95, -0.03), (1.02, 0.24), (0.8, 0.34),
+                (-0.85, 0.34), (-1.02, 0.24)), (0, 0.1))),
         ("door", Part("door", box(-0.05, -0.1, 0.36, 0.27), (0.36, 0.1))),
         ("bumper", Part("bumper", limb((0.74, 0.3), (1.04, 0.26), 0.06, 0.06), (0.9, 0.28))),
         ("lamp", Part("lamp", oval(0.93, 0.05, 0.09, 0.07), (0.93, 0.05))),
@@ -543,32 +386,21 @@ def _car() -> Category:
         "door foot": ("door", (0.16, 0.24)),
     }
     return _category(
-        "car",
-        parts,
-        keypoints,
-        profile=True,
-        roof="white black",
-        body="red blue",
-        door="grey blue",
-        bumper="grey black",
-        lamp="yellow orange",
-        wheel="black brown",
-        hub="grey white",
+        "car", parts, keypoints, profile=True,
+        roof="white black", body="red blue", door="grey blue", bumper="grey black", lamp="yellow orange",
+        wheel="black brown", hub="grey white",
     )
 
 
 def _boat() -> Category:
     parts = [
         ("mast", Part("mast", limb((0.0, 0.4), (0.0, -0.95), 0.04, 0.03), (0.0, 0.4), swing=6)),
-        ("main sail", Part("sail", poly((-0.06, -0.85), (-0.06, 0.22), (-0.75, 0.22)), (0.0, 0.4), parent=0, swing=5)),
+        ("main sail", Part("sail", poly((-0.06, -0.85), (-0.06, 0.22), (-0.75, 0.22)),
+            (0.0, 0.4), parent=0, swing=5)),
         ("jib", Part("jib", poly((0.06, -0.7), (0.06, 0.22), (0.62, 0.22)), (0.0, 0.4), parent=0, swing=5)),
         ("flag", Part("flag", poly((0.0, -1.0), (-0.3, -0.92), (0.0, -0.82)), (0.0, -0.92), parent=0, swing=20)),
-        (
-            "hull",
-            Part(
-                "hull", blob((-0.85, 0.36), (0.0, 0.33), (0.98, 0.3), (0.62, 0.72), (0.0, 0.8), (-0.68, 0.72)), (0, 0.5)
-            ),
-        ),
+        ("hull", Part("hull", blob((-0.85, 0.36), (0.0, 0.33), (0.98, 0.3), (0.62, 0.72), (0.0, 0.8), (-0.68, 0.72)),
+            (0, 0.5))),
         ("band", Part("band", poly((-0.74, 0.5), (0.78, 0.46), (0.7, 0.58), (-0.7, 0.62)), (0, 0.5))),
         ("cabin", Part("cabin", box(-0.5, 0.2, -0.12, 0.4), (-0.3, 0.4))),
     ]
@@ -587,57 +419,27 @@ def _boat() -> Category:
         "cabin": ("cabin", (-0.31, 0.3)),
     }
     return _category(
-        "boat",
-        parts,
-        keypoints,
-        profile=True,
-        mast="brown grey",
-        sail="white yellow",
-        jib="red orange",
-        flag="green purple",
-        hull="blue black",
-        band="white red",
-        cabin="brown grey",
+        "boat", parts, keypoints, profile=True,
+        mast="brown grey", sail="white yellow", jib="red orange", flag="green purple", hull="blue black",
+        band="white red", cabin="brown grey",
     )
 
 
 def _aeroplane() -> Category:
     parts = [
-        (
-            "far wing",
-            Part("wing", poly((0.15, -0.06), (-0.15, -0.58), (-0.32, -0.58), (-0.15, -0.02)), (0.0, -0.04), swing=8),
-        ),
+        ("far wing", Part("wing", poly((0.15, -0.06), (-0.15, -0.58), (-0.32, -0.58), (-0.15, -0.02)),
+            (0.0, -0.04), swing=8)),
         ("rudder", Part("rudder", poly((-0.62, -0.1), (-0.98, -0.62), (-0.8, -0.64), (-0.42, -0.14)), (-0.7, -0.1))),
-        (
-            "fuselage",
-            Part(
-                "body",
-                blob(
-                    (1.02, 0.06),
-                    (0.7, -0.14),
-                    (0.0, -0.16),
-                    (-0.7, -0.14),
-                    (-1.0, -0.12),
-                    (-0.6, 0.12),
-                    (0.0, 0.2),
-                    (0.7, 0.18),
-                ),
-                (0, 0),
-            ),
-        ),
+        ("fuselage", Part("body",
+            blob((1.02, 0.06), (0.7, -0.14), (0.0, -0.16), (-0.7, -0.14), (-1.0, -0.12), (-0.6, 0.12), (0.0, 0.2),
+                (0.7, 0.18)), (0, 0))),
         ("nose", Part("nose", blob((1.04, 0.06), (0.8, -0.11), (0.72, 0.04), (0.8, 0.17)), (0.75, 0.03))),
-        (
-            "window",
-            Part("window", poly((0.52, -0.1), (0.7, -0.1), (0.76, 0.0), (0.52, 0.0)), (0.6, -0.05), detail=True),
-        ),
-        (
-            "stabiliser",
-            Part("fin", poly((-0.66, -0.04), (-0.95, 0.18), (-1.06, 0.18), (-0.9, -0.06)), (-0.75, 0.0), swing=10),
-        ),
-        (
-            "near wing",
-            Part("wing", poly((0.25, 0.06), (-0.12, 0.66), (-0.36, 0.68), (-0.2, 0.1)), (0.05, 0.08), swing=8),
-        ),
+        ("window", Part("window", poly((0.52, -0.1), (0.7, -0.1), (0.76, 0.0), (0.52, 0.0)),
+            (0.6, -0.05), detail=True)),
+        ("stabiliser", Part("fin", poly((-0.66, -0.04), (-0.95, 0.18), (-1.06, 0.18), (-0.9, -0.06)),
+            (-0.75, 0.0), swing=10)),
+        ("near wing", Part("wing", poly((0.25, 0.06), (-0.12, 0.66), (-0.36, 0.68), (-0.2, 0.1)),
+            (0.05, 0.08), swing=8)),
         ("engine", Part("engine", limb((-0.08, 0.34), (0.18, 0.34), 0.07, 0.09), (0.05, 0.08), parent=6)),
     ]
     keypoints = {
@@ -654,37 +456,28 @@ def _aeroplane() -> Category:
         "roof": ("fuselage", (0.3, -0.11)),
     }
     return _category(
-        "aeroplane",
-        parts,
-        keypoints,
-        profile=True,
-        wing="grey white",
-        rudder="red blue",
-        body="white cyan",
-        nose="black grey",
-        fin="blue green",
+        "aeroplane", parts, keypoints, profile=True,
+        wing="grey white", rudder="red blue", body="white cyan", nose="black grey", fin="blue green",
         engine="orange brown",
     )
 
 
 def _chair() -> Category:
     parts = [
-        ("far front leg", Part("leg", limb((0.62, 0.1), (0.66, 0.82), 0.055, 0.045), (0.62, 0.1), swing=6, depth=-0.2)),
-        (
-            "far back leg",
-            Part("leg", limb((-0.3, 0.05), (-0.32, 0.78), 0.055, 0.045), (-0.3, 0.05), swing=6, depth=-0.2),
-        ),
-        ("back", Part("back", blob((-0.52, 0.12), (-0.6, -0.9), (-0.2, -0.95), (-0.18, 0.05)), (-0.38, 0.1), swing=12)),
-        (
-            "panel",
-            Part("panel", blob((-0.46, -0.2), (-0.5, -0.74), (-0.28, -0.78), (-0.26, -0.24)), (-0.38, 0.1), parent=2),
-        ),
-        (
-            "near back leg",
-            Part("leg", limb((-0.5, 0.15), (-0.55, 0.94), 0.065, 0.05), (-0.5, 0.15), swing=6, depth=0.2),
-        ),
-        ("near front leg", Part("leg", limb((0.44, 0.22), (0.46, 1.0), 0.065, 0.05), (0.44, 0.22), swing=6, depth=0.2)),
-        ("seat", Part("seat", poly((-0.58, 0.14), (-0.2, -0.02), (0.74, 0.02), (0.52, 0.26), (-0.5, 0.26)), (0, 0.1))),
+        ("far front leg", Part("leg", limb((0.62, 0.1), (0.66, 0.82), 0.055, 0.045),
+            (0.62, 0.1), swing=6, depth=-0.2)),
+        ("far back leg", Part("leg", limb((-0.3, 0.05), (-0.32, 0.78), 0.055, 0.045),
+            (-0.3, 0.05), swing=6, depth=-0.2)),
+        ("back", Part("back", blob((-0.52, 0.12), (-0.6, -0.9), (-0.2, -0.95), (-0.18, 0.05)),
+            (-0.38, 0.1), swing=12)),
+        ("panel", Part("panel", blob((-0.46, -0.2), (-0.5, -0.74), (-0.28, -0.78), (-0.26, -0.24)),
+            (-0.38, 0.1), parent=2)),
+        ("near back leg", Part("leg", limb((-0.5, 0.15), (-0.55, 0.94), 0.065, 0.05),
+            (-0.5, 0.15), swing=6, depth=0.2)),
+        ("near front leg", Part("leg", limb((0.44, 0.22), (0.46, 1.0), 0.065, 0.05),
+            (0.44, 0.22), swing=6, depth=0.2)),
+        ("seat", Part("seat", poly((-0.58, 0.14), (-0.2, -0.02), (0.74, 0.02), (0.52, 0.26), (-0.5, 0.26)),
+            (0, 0.1))),
         ("arm", Part("arm", limb((-0.46, -0.26), (0.34, -0.22), 0.06, 0.07), (-0.46, -0.26), swing=6, depth=0.2)),
         ("post", Part("post", limb((0.3, -0.22), (0.32, 0.16), 0.045, 0.045), (-0.46, -0.26), parent=7)),
     ]
@@ -702,15 +495,8 @@ def _chair() -> Category:
         "arm end": ("arm", (0.36, -0.22)),
     }
     return _category(
-        "chair",
-        parts,
-        keypoints,
-        profile=True,
-        leg="black brown",
-        back="brown orange",
-        panel="red green",
-        seat="blue purple",
-        arm="yellow brown",
+        "chair", parts, keypoints, profile=True,
+        leg="black brown", back="brown orange", panel="red green", seat="blue purple", arm="yellow brown",
         post="grey black",
     )
 
@@ -724,16 +510,10 @@ def _flower() -> Category:
     parts = [
         ("pot", Part("pot", poly((-0.34, 0.66), (0.34, 0.66), (0.25, 1.02), (-0.25, 1.02)), (0, 0.7))),
         ("stem", Part("stem", limb((0.0, 0.7), (0.0, -0.3), 0.05, 0.04), (0.0, 0.7), swing=8)),
-        (
-            "left leaf",
-            Part(
-                "leaf", blob((-0.02, 0.5), (-0.3, 0.12), (-0.66, 0.14), (-0.34, 0.42)), (0.0, 0.48), parent=1, swing=22
-            ),
-        ),
-        (
-            "right leaf",
-            Part("leaf", blob((0.02, 0.42), (0.3, 0.04), (0.66, 0.06), (0.34, 0.34)), (0.0, 0.42), parent=1, swing=22),
-        ),
+        ("left leaf", Part("leaf", blob((-0.02, 0.5), (-0.3, 0.12), (-0.66, 0.14), (-0.34, 0.42)),
+            (0.0, 0.48), parent=1, swing=22)),
+        ("right leaf", Part("leaf", blob((0.02, 0.42), (0.3, 0.04), (0.66, 0.06), (0.34, 0.34)),
+            (0.0, 0.42), parent=1, swing=22)),
         ("left petal", Part("petal", petal(180), centre, parent=1)),
         ("upper left petal", Part("petal", petal(240), centre, parent=1)),
         ("upper right petal", Part("petal", petal(300), centre, parent=1)),
@@ -756,15 +536,8 @@ def _flower() -> Category:
         "pot foot": ("pot", (0.0, 0.97)),
     }
     return _category(
-        "flower",
-        parts,
-        keypoints,
-        profile=False,
-        pot="orange brown",
-        stem="green cyan",
-        leaf="green yellow",
-        petal="pink red",
-        heart="yellow white",
+        "flower", parts, keypoints, profile=False,
+        pot="orange brown", stem="green cyan", leaf="green yellow", petal="pink red", heart="yellow white",
     )
 
 
@@ -773,41 +546,16 @@ def _teapot() -> Category:
         ("handle", Part("handle", limb((-0.5, -0.2), (-0.95, -0.12), 0.07, 0.07), (-0.5, 0.1), swing=5)),
         ("grip", Part("handle", limb((-0.95, -0.14), (-0.9, 0.3), 0.07, 0.07), (-0.5, 0.1), parent=0)),
         ("lower handle", Part("handle", limb((-0.9, 0.3), (-0.5, 0.4), 0.07, 0.07), (-0.5, 0.1), parent=0)),
-        (
-            "spout",
-            Part(
-                "spout",
-                blob((0.45, 0.3), (0.7, 0.0), (0.85, -0.36), (1.04, -0.36), (0.9, 0.1), (0.55, 0.48)),
-                (0.5, 0.3),
-                swing=8,
-            ),
-        ),
+        ("spout", Part("spout", blob((0.45, 0.3), (0.7, 0.0), (0.85, -0.36), (1.04, -0.36), (0.9, 0.1), (0.55, 0.48)),
+            (0.5, 0.3), swing=8)),
         ("foot", Part("foot", poly((-0.34, 0.6), (0.34, 0.6), (0.42, 0.78), (-0.42, 0.78)), (0, 0.65))),
-        (
-            "belly",
-            Part(
-                "body",
-                blob((0.0, -0.4), (0.45, -0.24), (0.6, 0.2), (0.36, 0.6), (-0.36, 0.6), (-0.6, 0.2), (-0.45, -0.24)),
-                (0, 0.1),
-            ),
-        ),
-        (
-            "band",
-            Part(
-                "band",
-                blob((-0.57, 0.08), (0.0, 0.14), (0.57, 0.08), (0.58, 0.26), (0.0, 0.34), (-0.58, 0.26)),
-                (0, 0.1),
-            ),
-        ),
-        (
-            "lid",
-            Part(
-                "lid",
-                blob((-0.38, -0.32), (-0.2, -0.54), (0.2, -0.54), (0.38, -0.32), (0.0, -0.26)),
-                (0, -0.35),
-                swing=8,
-            ),
-        ),
+        ("belly", Part("body",
+            blob((0.0, -0.4), (0.45, -0.24), (0.6, 0.2), (0.36, 0.6), (-0.36, 0.6), (-0.6, 0.2), (-0.45, -0.24)),
+            (0, 0.1))),
+        ("band", Part("band",
+            blob((-0.57, 0.08), (0.0, 0.14), (0.57, 0.08), (0.58, 0.26), (0.0, 0.34), (-0.58, 0.26)), (0, 0.1))),
+        ("lid", Part("lid", blob((-0.38, -0.32), (-0.2, -0.54), (0.2, -0.54), (0.38, -0.32), (0.0, -0.26)),
+            (0, -0.35), swing=8)),
         ("knob", Part("knob", oval(0, -0.64, 0.1, 0.1), (0, -0.35), parent=7)),
     ]
     keypoints = {
@@ -825,18 +573,11 @@ def _teapot() -> Category:
         "foot right": ("foot", (0.36, 0.73)),
     }
     return _category(
-        "teapot",
-        parts,
-        keypoints,
-        profile=True,
-        handle="black brown",
-        spout="blue cyan",
-        foot="grey black",
-        body="white blue",
-        band="red green",
-        lid="purple pink",
-        knob="yellow orange",
+        "teapot", parts, keypoints, profile=True,
+        handle="black brown", spout="blue cyan", foot="grey black", body="white blue", band="red green",
+        lid="purple pink", knob="yellow orange",
     )
+# fmt: on
 
 
 @cache
