@@ -24,7 +24,6 @@ from .capture import run_tapped, unet_taps
 from .pixels import PixelBlocks
 from .words import WordTable
 
-
 SCHEDULE_KEYS = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "trained_betas")
 """What the noise schedule is made from; every scheduler class stores it under these names."""
 
