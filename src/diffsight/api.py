@@ -35,7 +35,7 @@ def match(
             points are chosen.
         model: a loaded backbone, or what ``load`` takes.
         task: ``semantic``, ``geometric`` or ``temporal``.
-        **changes: single settings that replace the task's, as for ``Matcher``.
+        **changes: ``device``, ``dtype``, ``store``, and single settings that replace the task's, as for ``Matcher``.
 
     Raises:
         InvalidInput: for a point outside the photo, an unknown model, task or setting.

@@ -45,6 +45,7 @@ class Matcher:
     Args:
         model: a loaded backbone, or what ``diffsight.load`` takes.
         task: ``semantic``, ``geometric`` or ``temporal``; chooses the model's settings.
+        device, dtype: for a model that is still to be loaded; what suits the machine if left out.
         store: a folder that keeps readings across runs.
         **changes: single settings that replace the task's: stage, timestep, ensemble, size, fit, prompt, noise,
             posterior, seed.
@@ -59,10 +60,12 @@ class Matcher:
         model: Backbone | str | Path = "pocket",
         *,
         task: str = "semantic",
+        device: str | None = None,
+        dtype: str | None = None,
         store: Path | None = None,
         **changes: Any,
     ) -> None:
-        self.backbone = load(model) if isinstance(model, str | Path) else model
+        self.backbone = load(model, device=device, dtype=dtype) if isinstance(model, str | Path) else model
         self.settings = adjust(task_settings(self.backbone.card, task), changes)
         self.probe = Probe(self.backbone, store=store)
 
