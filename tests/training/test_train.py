@@ -15,9 +15,10 @@ from diffsight.errors import InvalidInput, UnreadableFile
 from diffsight.images import load_picture
 from diffsight.probe import Probe
 from diffsight.training import recipe as recipes
-from diffsight.training.data import Batches, Photos, vocabulary
+from diffsight.training.data import Batches, Photos, _places, vocabulary
 from diffsight.training.recipe import Recipe, Stage
-from diffsight.training.train import CHECKPOINT, train
+from diffsight.training.train import CHECKPOINT, _grounding, train
+from diffsight.world import categories, make_scene
 
 TINY = Recipe(stages=(Stage(32, 4, 16, (1e-3, 1e-3)), Stage(64, 2, 8, (1e-3, 1e-4))), warmup=2)
 
@@ -48,16 +49,45 @@ def _add(tar, name, data):
 
 def test_batches_are_a_function_of_the_step(photos):
     a, b = Batches(TINY, photos), Batches(TINY, photos, first=3)
-    for (x, captions), (y, again) in zip([a[3], a[5]], [b[0], b[2]], strict=True):
-        assert torch.equal(x, y)
-        assert captions == again
-    assert a[0][0].shape == (4, 3, 32, 32)
-    assert a[7][0].shape == (2, 3, 64, 64)
+    for x, y in zip([a[3], a[5]], [b[0], b[2]], strict=True):
+        assert torch.equal(x.pictures, y.pictures)
+        assert x.captions == y.captions
+        assert torch.equal(x.places, y.places)
+    assert a[0].pictures.shape == (4, 3, 32, 32)
+    assert a[7].pictures.shape == (2, 3, 64, 64)
+    assert a[7].places.shape == (2, 32, 16, 16)
+
+
+def test_places_are_where_the_named_parts_are():
+    scene = make_scene(3, 64, kinds=("bird",))
+    words = ["bird", "grey", "wing", "tail", "left"]
+    places = _places(scene, words)
+    parts = [part.name for part in categories()["bird"].parts]
+    for token, name in ((3, "wing"), (4, "tail")):
+        mask = (scene.parts == parts.index(name) + 1).astype(float)
+        assert places[token].sum() * 16 == pytest.approx(mask.sum(), rel=1e-5)
+        np.testing.assert_allclose(places[token], mask.reshape(16, 4, 16, 4).mean(axis=(1, 3)), atol=1e-6)
+    assert not places[[0, 1, 2, 5]].any()
+
+
+def test_grounding_is_least_where_tokens_attend_to_their_parts():
+    places = torch.zeros(1, 4, 16, 16)
+    places[0, 1, :8], places[0, 2, 8:] = 1, 1
+    visible = torch.ones(1)
+    right, wrong = torch.full((1, 4, 256), 1e-3), torch.full((1, 4, 256), 1e-3)
+    right[0, 1, :128] = right[0, 2, 128:] = wrong[0, 2, :128] = wrong[0, 1, 128:] = 1
+    good, even, bad = (
+        float(_grounding((a / a.sum(dim=1, keepdim=True)).transpose(1, 2), places, visible))
+        for a in (right, torch.ones(1, 4, 256), wrong)
+    )
+    assert good < 0.02
+    assert good < even < bad
+    assert float(_grounding(torch.full((1, 256, 4), 0.25), torch.zeros(1, 4, 16, 16), visible)) == 0
 
 
 def test_captions_are_thinned_and_sometimes_empty():
     batches = Batches(replace(TINY, stages=(Stage(32, 200, 200, (1e-3, 1e-3)),)), Photos())
-    captions = batches[0][1]
+    captions = batches[0].captions
     assert 8 <= sum(caption == "" for caption in captions) <= 45
     known = set(vocabulary(Photos()))
     assert all(word in known for caption in captions for word in caption.split())

@@ -7,7 +7,7 @@ hooks and processors are always taken off again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -72,12 +72,12 @@ def attention_map(
 
 
 @contextmanager
-def _tapped(network: nn.Module, table: TapTable, taps: Taps, found: dict[str, Tensor]) -> Iterator[None]:
+def _tapped(network: nn.Module, table: TapTable, taps: Taps, found: dict[str, Tensor], stop: bool) -> Iterator[None]:
     """Attach what the taps need and take it off again; results land in ``found``."""
 
     def keep(key: str, value: Tensor) -> None:
         found[key] = value
-        if len(found) == len(set(taps.keys)):
+        if stop and len(found) == len(set(taps.keys)):
             raise _Stop
 
     handles, processors = [], []
@@ -107,7 +107,9 @@ def _tapped(network: nn.Module, table: TapTable, taps: Taps, found: dict[str, Te
             attn.set_processor(processor)
 
 
-def run_tapped(network: nn.Module, table: TapTable, taps: Taps, forward: Callable[[], Any]) -> Capture:
+def run_tapped(
+    network: nn.Module, table: TapTable, taps: Taps, forward: Callable[[], Any], *, stop: bool = True
+) -> Capture:
     """Run ``forward`` as far as the taps need it and return what they saw.
 
     Args:
@@ -115,6 +117,7 @@ def run_tapped(network: nn.Module, table: TapTable, taps: Taps, forward: Callabl
         table: what can be tapped.
         taps: what is wanted.
         forward: calls the network once.
+        stop: end the pass as soon as all is seen; training lets it run on.
 
     Raises:
         InvalidInput: if the table lacks a wanted name.
@@ -122,13 +125,10 @@ def run_tapped(network: nn.Module, table: TapTable, taps: Taps, forward: Callabl
     """
     table.check(taps)
     found: dict[str, Tensor] = {}
-    with _tapped(network, table, taps, found):
-        try:
-            forward()
-        except _Stop:
-            pass
-        else:
-            raise RuntimeError(f"the pass ended without all of {taps}; seen: {sorted(found)}")
+    with _tapped(network, table, taps, found, stop), suppress(_Stop):
+        forward()
+    if missing := set(taps.keys) - found.keys():
+        raise RuntimeError(f"the pass ended without {sorted(missing)}; the tap table does not fit the network")
     return Capture(taps, tuple(found[key] for key in taps.keys))
 
 

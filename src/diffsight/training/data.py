@@ -11,6 +11,7 @@ import re
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,8 +21,11 @@ from torch.utils.data import Dataset
 
 from ..backbones.words import FILLERS
 from ..errors import InvalidInput, UnreadableFile
-from ..world import COLOURS, RESERVED, categories, make_scene
-from .recipe import Recipe
+from ..world import COLOURS, RESERVED, Scene, categories, make_scene
+from .recipe import TOKENS, Recipe
+
+PLACES = 16
+"""Side of the grid on which the place of a part is taught."""
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png")
 
@@ -103,8 +107,22 @@ def vocabulary(photos: Photos) -> list[str]:
     return sorted(world | photos.words())
 
 
-class Batches(Dataset[tuple[Tensor, list[str]]]):
-    """Item ``step`` is the batch of that step: pictures (B, 3, side, side) in [0, 1], and B captions."""
+class Batch(NamedTuple):
+    """What one step trains on.
+
+    Attributes:
+        pictures: (B, 3, side, side) in [0, 1].
+        captions: B texts.
+        places: (B, tokens, PLACES, PLACES), the share of each cell that shows the part a token names; 0 for others.
+    """
+
+    pictures: Tensor
+    captions: list[str]
+    places: Tensor
+
+
+class Batches(Dataset[Batch]):
+    """Item ``step`` is the batch of that step."""
 
     def __init__(self, recipe: Recipe, photos: Photos, first: int = 0) -> None:
         pictures = sum(stage.steps * stage.batch for stage in recipe.stages)
@@ -115,26 +133,44 @@ class Batches(Dataset[tuple[Tensor, list[str]]]):
     def __len__(self) -> int:
         return self.recipe.steps - self.first
 
-    def __getitem__(self, item: int) -> tuple[Tensor, list[str]]:
+    def __getitem__(self, item: int) -> Batch:
         step = self.first + item
         stage, within = self.recipe.at(step)
         before = sum(s.steps * s.batch for s in self.recipe.stages[: self.recipe.stages.index(stage)])
         rng = np.random.default_rng([self.recipe.seed, step])
-        pictures, captions = [], []
+        pictures, captions, places = [], [], []
         for row in range(stage.batch):
             if self.photos.encoded and rng.random() < self.recipe.photo_share:
                 index = int(rng.integers(len(self.photos.encoded)))
                 pictures.append(self.photos.crop(index, stage.side, rng))
-                captions.append(self._thin(self.photos.captions[index], rng))
+                words = self._thin(self.photos.captions[index], rng)
+                places.append(np.zeros((TOKENS, PLACES, PLACES), np.float32))
             else:
                 count = int(rng.integers(2, 4)) if rng.random() < self.recipe.crowd_share else 1
                 scene = make_scene(before + within * stage.batch + row, stage.side, count=count)
                 pictures.append(scene.image)
-                captions.append(self._thin(scene.caption, rng))
+                words = self._thin(scene.caption, rng)
+                places.append(_places(scene, words))
+            captions.append(" ".join(words))
         stack = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
-        return stack, captions
+        return Batch(stack, captions, torch.from_numpy(np.stack(places)))
 
-    def _thin(self, caption: str, rng: np.random.Generator) -> str:
+    def _thin(self, caption: str, rng: np.random.Generator) -> list[str]:
         if rng.random() < self.recipe.empty_share:
-            return ""
-        return " ".join(word for word in _words(caption) if rng.random() >= self.recipe.drop_share)
+            return []
+        return [word for word in _words(caption) if rng.random() >= self.recipe.drop_share]
+
+
+def _places(scene: Scene, words: list[str]) -> np.ndarray:
+    """Where the parts are that a caption names: (TOKENS, PLACES, PLACES) shares of cells; token 0 is the start mark."""
+    shown: dict[str, np.ndarray] = {}
+    for number, thing in enumerate(scene.objects, start=1):
+        mine = scene.instances == number
+        for index, part in enumerate(categories()[thing.category].parts, start=1):
+            mask = mine & (scene.parts == index)
+            shown[part.name] = shown[part.name] | mask if part.name in shown else mask
+    places = np.zeros((TOKENS, PLACES, PLACES), np.float32)
+    for token, word in enumerate(words[: TOKENS - 1], start=1):
+        if word in shown:
+            places[token] = cv2.resize(shown[word].astype(np.float32), (PLACES, PLACES), interpolation=cv2.INTER_AREA)
+    return places

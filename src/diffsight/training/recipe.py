@@ -8,6 +8,9 @@ from typing import Any
 STRIDE, CHROMA = 2, 0.15
 """Pocket reads 2x2 blocks of pixels as cells of 12 channels, the colour channels at 15 % of their strength."""
 
+TOKENS = 32
+"""Length of a caption."""
+
 UNET: dict[str, Any] = {
     "sample_size": 32,
     "in_channels": 3 * STRIDE**2,
@@ -66,11 +69,13 @@ class Recipe:
         timesteps: mean and spread of the logit of t / 1000; most are drawn where shapes show and colours do not.
         ema: decay of the averaged weights, which are the ones kept.
         chroma_weight: of the colour channels in the loss; brightness has 1.
+        grounding: layers whose cross-attention is taught where the named parts are.
+        grounding_weight: of that lesson in the loss.
         warmup: steps over which the learning rate rises.
         seed: of weights, noise, timesteps and captions.
     """
 
-    stages: tuple[Stage, ...] = (Stage(side=64, batch=16, pictures=50_000, rate=(6e-4, 2e-5)),)
+    stages: tuple[Stage, ...] = (Stage(side=64, batch=16, pictures=38_400, rate=(6e-4, 2e-5)),)
     photo_share: float = 0.2
     empty_share: float = 0.12
     drop_share: float = 0.15
@@ -78,6 +83,8 @@ class Recipe:
     timesteps: tuple[float, float] = (-0.4, 1.0)
     ema: float = 0.999
     chroma_weight: float = 10.0
+    grounding: tuple[str, ...] = ("up0.a0", "up0.a1", "up1.a0", "up1.a1")
+    grounding_weight: float = 0.1
     warmup: int = 200
     weight_decay: float = 0.01
     seed: int = 0

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..backbones.capture import run_tapped, unet_taps
 from ..backbones.pixels import PixelBlocks
 from ..backbones.words import WordTable
 from ..errors import InvalidInput
 from ..files import atomic
-from .data import Batches, Photos, vocabulary
-from .recipe import CHROMA, SCHEDULE, STRIDE, UNET, Recipe
+from ..types import Taps
+from .data import Batch, Batches, Photos, vocabulary
+from .recipe import CHROMA, SCHEDULE, STRIDE, TOKENS, UNET, Recipe
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -29,8 +32,9 @@ class Pocket(nn.Module):
 
         super().__init__()
         self.unet = UNet2DConditionModel(**UNET)
-        self.words = WordTable(words, UNET["cross_attention_dim"])
+        self.words = WordTable(words, UNET["cross_attention_dim"], TOKENS)
         self.encoder = PixelBlocks(STRIDE, CHROMA)
+        self.taps = unet_taps(self.unet.config, STRIDE)
 
 
 def _rate(recipe: Recipe, step: int) -> float:
@@ -40,26 +44,50 @@ def _rate(recipe: Recipe, step: int) -> float:
     return min(1.0, (step + 1) / recipe.warmup) * (last + (first - last) * wave)
 
 
-def _loss(
-    pocket: Pocket,
-    alphas: Tensor,
-    pictures: Tensor,
-    captions: list[str],
-    generator: torch.Generator,
-    recipe: Recipe,
-) -> Tensor:
+def _loss(pocket: Pocket, alphas: Tensor, batch: Batch, generator: torch.Generator, recipe: Recipe) -> Tensor:
+    """The denoising error (v-prediction), and how badly the named parts are found."""
     device = alphas.device
-    latent = pocket.encoder(pictures.to(device) * 2 - 1).mean
+    latent = pocket.encoder(batch.pictures.to(device) * 2 - 1).mean
     mean, spread = recipe.timesteps
     t = (torch.randn(len(latent), generator=generator) * spread + mean).sigmoid().mul(len(alphas)).long().to(device)
     noise = torch.randn(latent.shape, generator=generator).to(device)
     signal, sigma = alphas[t].sqrt().view(-1, 1, 1, 1), (1 - alphas[t]).sqrt().view(-1, 1, 1, 1)
     velocity = signal * noise - sigma * latent
-    context = pocket.words(pocket.words.tokenize(captions).to(device))
-    with torch.autocast(device.type, torch.bfloat16):
-        predicted = pocket.unet(signal * latent + sigma * noise, t, context).sample
-    brightness, chroma = (predicted.float() - velocity).square().split((STRIDE**2, 2 * STRIDE**2), dim=1)
-    return brightness.mean() + recipe.chroma_weight * chroma.mean()
+    context = pocket.words(pocket.words.tokenize(batch.captions).to(device))
+    predicted: list[Tensor] = []
+
+    def forward() -> None:
+        with torch.autocast(device.type, torch.bfloat16):
+            predicted.append(pocket.unet(signal * latent + sigma * noise, t, context).sample)
+
+    taps = Taps(cross_attention=recipe.grounding)
+    seen = run_tapped(pocket.unet, pocket.taps, taps, forward, stop=False)
+    brightness, chroma = (predicted[0].float() - velocity).square().split((STRIDE**2, 2 * STRIDE**2), dim=1)
+    found = torch.stack([_grounding(attention, batch.places.to(device), alphas[t]) for attention in seen.maps])
+    return brightness.mean() + recipe.chroma_weight * chroma.mean() + recipe.grounding_weight * found.mean()
+
+
+def _grounding(attention: Tensor, places: Tensor, visibility: Tensor) -> Tensor:
+    """How far the attention of tokens is from the parts they name (after TokenCompose, Wang et al., CVPR 2024).
+
+    Every cell that shows a named part should attend to that part's token rather than to other parts' tokens, and the
+    attention of a token should lie on its part.
+
+    Args:
+        attention: (B, queries, tokens), rows sum to 1.
+        places: (B, tokens, PLACES, PLACES), share of each cell that shows the part a token names.
+        visibility: (B,) weight of each row: how much of the picture the noise leaves.
+    """
+    side = math.isqrt(attention.shape[1])
+    share = F.adaptive_avg_pool2d(places, side).flatten(2)
+    named = (share.sum(dim=2) > 0.5).float()
+    attention = attention.float().transpose(1, 2) * named[..., None] + 1e-6
+    weight = visibility[:, None, None] * share * named[..., None]
+    by_cell = -(weight * (attention / attention.sum(dim=1, keepdim=True)).log()).sum() / weight.sum().clamp(min=1e-6)
+    inside = (attention * share).sum(dim=2) / attention.sum(dim=2)
+    weight = visibility[:, None] * named
+    by_token = -(weight * inside.clamp(min=1e-4).log()).sum() / weight.sum().clamp(min=1e-6)
+    return by_cell + by_token
 
 
 @torch.no_grad()
@@ -161,11 +189,12 @@ def train(
     batches = DataLoader(Batches(recipe, photos, first), batch_size=None, num_workers=1, prefetch_factor=4)
     bar = tqdm(total=recipe.steps, initial=first, unit="step", disable=not progress)
     running = 0.0
-    for step, (pictures, captions) in zip(range(first, last), batches, strict=False):
+    for step, batch in zip(range(first, last), batches, strict=False):
+        side = batch.pictures.shape[-1]
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
         for group in optimiser.param_groups:
             group["lr"] = _rate(recipe, step)
-        loss = _loss(pocket, alphas, pictures, captions, generator, recipe)
+        loss = _loss(pocket, alphas, batch, generator, recipe)
         loss.backward()
         nn.utils.clip_grad_norm_(pocket.parameters(), 1.0)
         optimiser.step()
@@ -174,16 +203,16 @@ def train(
         torch._foreach_lerp_(list(average.parameters()), list(pocket.parameters()), 1 - decay)
         running = loss.item() if step == first else 0.98 * running + 0.02 * loss.item()
         bar.update()
-        bar.set_postfix(loss=f"{running:.4f}", side=pictures.shape[-1])
+        bar.set_postfix(loss=f"{running:.4f}", side=side)
         done = step + 1
         if done % checkpoint_every == 0 or done == last:
             state = {f"model.{k}": v for k, v in pocket.state_dict().items()}
             state |= {f"ema.{k}": v for k, v in average.state_dict().items()} | _optimiser_state(optimiser)
             _write(state, folder / CHECKPOINT, {"identity": identity, "step": str(done)})
             with (folder / "log.jsonl").open("a") as log:
-                log.write(json.dumps({"step": done, "loss": round(running, 5), "side": pictures.shape[-1]}) + "\n")
+                log.write(json.dumps({"step": done, "loss": round(running, 5), "side": side}) + "\n")
         if done % (4 * checkpoint_every) == 0 or done == last:
-            _save_samples(average, folder / f"samples_{done:06d}.png", pictures.shape[-1])
+            _save_samples(average, folder / f"samples_{done:06d}.png", side)
     bar.close()
     return export(average, folder / "export")
 
