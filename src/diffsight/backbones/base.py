@@ -17,31 +17,15 @@ Task = Literal["semantic", "geometric", "temporal"]
 
 
 @dataclass(frozen=True)
-class FeatureTap:
-    """A stage whose output can be kept.
+class Tap:
+    """A place of a network that can be read: a stage, or a transformer layer with its self- and cross-attention.
 
     Attributes:
-        name: what taps call it.
-        module: path of the module within the network.
-        channels: of its output.
-        stride: network-input pixels a cell.
-    """
-
-    name: str
-    module: str
-    channels: int
-    stride: int
-
-
-@dataclass(frozen=True)
-class AttentionTap:
-    """A transformer layer, with its self- and its cross-attention.
-
-    Attributes:
-        name: what taps call it.
-        module: path of the transformer block within the network; ``attn1`` and ``attn2`` lie below it.
-        channels: of the tokens.
-        stride: network-input pixels a query.
+        name: what ``Taps`` call it.
+        module: path within the network: of a stage's block; of a layer's transformer block, which holds ``attn1`` (self)
+            and ``attn2`` (cross).
+        channels: of a stage's output, or of a layer's tokens.
+        stride: network-input pixels a cell, or a query.
     """
 
     name: str
@@ -54,8 +38,8 @@ class AttentionTap:
 class TapTable:
     """All that a network can return, each list in the order of execution."""
 
-    features: tuple[FeatureTap, ...]
-    attention: tuple[AttentionTap, ...]
+    features: tuple[Tap, ...]
+    attention: tuple[Tap, ...]
 
     def check(self, taps: Taps) -> None:
         """Refuse names that the table does not hold.

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..types import Capture, Taps
-from .base import AttentionTap, FeatureTap, TapTable
+from .base import Tap, TapTable
 
 
 class _Stop(Exception):
@@ -142,27 +142,27 @@ def unet_taps(config: Any, encoder_stride: int) -> TapTable:
     depth = len(channels)
     layers = config.layers_per_block
     per_block = [layers] * depth if isinstance(layers, int) else list(layers)
-    features: list[FeatureTap] = []
-    attention: list[AttentionTap] = []
+    features: list[Tap] = []
+    attention: list[Tap] = []
 
     def block(name: str, path: str, kind: str, width: int, stride: int, transformers: int) -> None:
         if "CrossAttn" in kind:
             attention.extend(
-                AttentionTap(f"{name}.a{i}", f"{path}.attentions.{i}.transformer_blocks.0", width, stride)
+                Tap(f"{name}.a{i}", f"{path}.attentions.{i}.transformer_blocks.0", width, stride)
                 for i in range(transformers)
             )
 
     for i, kind in enumerate(config.down_block_types):
         stride = encoder_stride * 2**i
         block(f"down{i}", f"down_blocks.{i}", kind, channels[i], stride, per_block[i])
-        features.append(FeatureTap(f"down{i}", f"down_blocks.{i}", channels[i], stride * (2 if i < depth - 1 else 1)))
+        features.append(Tap(f"down{i}", f"down_blocks.{i}", channels[i], stride * (2 if i < depth - 1 else 1)))
     deepest = encoder_stride * 2 ** (depth - 1)
     if config.mid_block_type:
         block("mid", "mid_block", config.mid_block_type, channels[-1], deepest, 1)
-        features.append(FeatureTap("mid", "mid_block", channels[-1], deepest))
+        features.append(Tap("mid", "mid_block", channels[-1], deepest))
     for i, kind in enumerate(config.up_block_types):
         level = depth - 1 - i
         stride = encoder_stride * 2**level
         block(f"up{i}", f"up_blocks.{i}", kind, channels[level], stride, per_block[level] + 1)
-        features.append(FeatureTap(f"up{i}", f"up_blocks.{i}", channels[level], stride // 2 if level else stride))
+        features.append(Tap(f"up{i}", f"up_blocks.{i}", channels[level], stride // 2 if level else stride))
     return TapTable(tuple(features), tuple(attention))

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..backbones.base import Card, FeatureTap, ReadSettings, TapTable
+from ..backbones.base import Card, ReadSettings, Tap, TapTable
 from ..grid import Size
 from ..types import Capture, Posterior, Taps
 
@@ -26,7 +26,7 @@ class RawPixels:
         self.card = Card(
             "raw pixels", "no network", "-", 0, "-", dict.fromkeys(("semantic", "geometric", "temporal"), settings)
         )
-        self.taps = TapTable((FeatureTap("pixels", "", 3 * stride**2, stride),), ())
+        self.taps = TapTable((Tap("pixels", "", 3 * stride**2, stride),), ())
         self.device = torch.device("cpu")
         self.multiple = stride
         self.fingerprint = f"raw pixels {stride}"
