@@ -22,7 +22,7 @@ class Tap:
 
     Attributes:
         name: what ``Taps`` call it.
-        module: path within the network: of a stage's block; of a layer's transformer block, which holds ``attn1`` (self)
+        module: path within the network: of a stage's block; of a layer's transformer block, with ``attn1`` (self)
             and ``attn2`` (cross).
         channels: of a stage's output, or of a layer's tokens.
         stride: network-input pixels a cell, or a query.
