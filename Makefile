@@ -11,7 +11,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(VENV)/.installed  ## match points on photos: make demo, or make demo A=one.jpg B=two.jpg
-	$(BIN)/diffsight demo $(A) $(B)
+	$(BIN)/diffsight demo $(if $(A),"$(A)") $(if $(B),"$(B)")
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest

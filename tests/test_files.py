@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from diffsight.errors import OutputFailed
-from diffsight.files import atomic
+from diffsight.files import atomic, save_tensors
 
 
 def test_whole_or_not_at_all(tmp_path):
@@ -17,6 +19,22 @@ def test_whole_or_not_at_all(tmp_path):
         raise ValueError("in the middle")
     assert path.read_text() == "one"
     assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_ctrl_c_in_the_middle_leaves_nothing(tmp_path):
+    with pytest.raises(KeyboardInterrupt), atomic(tmp_path / "a.txt") as part:
+        part.write_text("half")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tensors_are_whole_and_readable(tmp_path):
+    save_tensors({"a": torch.ones(3, 2).T}, tmp_path / "a.safetensors", {"k": "v"})
+    assert torch.equal(load_file(tmp_path / "a.safetensors")["a"], torch.ones(2, 3))
+    assert (tmp_path / "a.safetensors").stat().st_mode & 0o777 == 0o644
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputFailed, match="cannot write"):
+        save_tensors({"a": torch.ones(1)}, tmp_path / "file" / "a.safetensors")
 
 
 def test_a_full_disk_is_said_and_cleaned_up(tmp_path):

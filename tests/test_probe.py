@@ -7,7 +7,7 @@ import torch
 
 from diffsight.backbones.base import ReadSettings
 from diffsight.backbones.registry import load
-from diffsight.errors import InvalidInput, UnreadableFile
+from diffsight.errors import DiffsightError, InvalidInput, UnreadableFile
 from diffsight.images import load_picture, network_input
 from diffsight.probe import Probe, draw_noise
 from diffsight.types import Taps
@@ -79,6 +79,14 @@ def test_batches_halve_when_memory_runs_out(tiny, pictures, monkeypatch):
     assert sizes[0] == 6
     assert max(sizes[2:]) <= 2
     torch.testing.assert_close(got[1].feature(), expected[1].feature(), atol=1e-5, rtol=0)
+
+
+def test_numbers_out_of_range_are_said(tiny, pictures, monkeypatch, tmp_path):
+    read = tiny.read
+    monkeypatch.setattr(tiny, "read", lambda *a: read(*a).apply(lambda t: t * torch.inf))
+    with pytest.raises(DiffsightError, match="float32"):
+        Probe(tiny, store=tmp_path).read(pictures, SETTINGS)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_other_errors_pass_through(tiny, pictures, monkeypatch):

@@ -50,7 +50,7 @@ def pick_dtype(device: torch.device, name: str | None = None) -> torch.dtype:
             raise InvalidInput(f"unknown dtype {name!r}; choose one of {', '.join(DTYPES)}")
         return getattr(torch, name)
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if device.type == "mps":
         return torch.float16
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()

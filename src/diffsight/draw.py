@@ -108,14 +108,14 @@ def draw_heat(picture: Picture, scores: npt.NDArray[np.float32], point: npt.NDAr
 
     Args:
         picture: the photo.
-        scores: (rows, columns), stretched over the whole photo.
+        scores: (rows, columns) over the whole photo; NaN counts as lowest.
         point: (x, y) in pixels of the photo.
     """
     from matplotlib import colormaps
 
     width, height = panel_size(picture)
-    low, high = float(scores.min()), float(scores.max())
-    level = (scores - low) / max(high - low, 1e-12)
+    low, high = float(np.nanmin(scores)), float(np.nanmax(scores))
+    level = np.nan_to_num((scores - low) / max(high - low, 1e-12), nan=0.0)
     warm = Image.fromarray((colormaps["inferno"](level)[..., :3] * 255).astype(np.uint8)).resize((width, height))
     photo = (
         Image.fromarray(picture.array()).resize((width, height), Image.Resampling.LANCZOS).convert("L").convert("RGB")

@@ -108,6 +108,17 @@ class Fit:
         columns = np.arange(left, right) + 0.5
         return self.to_grid(np.stack([columns, np.zeros_like(columns)], axis=1), grid)[:, 0]
 
+    def raster(self, rows: int, columns: int, grid: Size) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Cell coordinates of a raster over the whole photo: (rows,) y and (columns,) x; NaN where it is not seen."""
+        height, width = self.original
+        top, bottom, left, right = self.window
+        y, x = (np.arange(rows) + 0.5) * height / rows, (np.arange(columns) + 0.5) * width / columns
+        cells_y = self.to_grid(np.stack([np.zeros_like(y), y], axis=1), grid)[:, 1]
+        cells_x = self.to_grid(np.stack([x, np.zeros_like(x)], axis=1), grid)[:, 0]
+        return np.where((y >= top) & (y <= bottom), cells_y, np.nan), np.where(
+            (x >= left) & (x <= right), cells_x, np.nan
+        )
+
     def check_points(self, points: npt.ArrayLike, what: str = "point") -> Points:
         """Return points as (N, 2) float64 after checking that each lies where the network sees the photo.
 
@@ -118,10 +129,13 @@ class Fit:
         if array.ndim != 2 or array.shape[1] != 2:
             raise InvalidInput(f"{what}s have shape {array.shape}; give (N, 2) with a row (x, y) each")
         top, bottom, left, right = self.window
+        seen = (
+            "" if (bottom - top, right - left) == self.original else ", or outside the part of it that the crop keeps"
+        )
         for x, y in array:
             if not (left <= x <= right and top <= y <= bottom):  # NaN fails every comparison
                 raise InvalidInput(
-                    f"{what} ({x:g}, {y:g}) is outside the photo; "
+                    f"{what} ({x:g}, {y:g}) is outside the photo{seen}; "
                     f"x must be in [{left}, {right}] and y in [{top}, {bottom}]"
                 )
         return array

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,20 +46,32 @@ def load_picture(photo: str | Path | Image.Image | npt.NDArray[Any] | Tensor | P
     if isinstance(photo, Tensor):
         if photo.ndim != 3 or photo.shape[0] not in (1, 3, 4):
             raise InvalidInput(f"a photo tensor has shape {tuple(photo.shape)}; give (1, H, W), (3, H, W) or (4, H, W)")
-        return _from_channels_last(photo.detach().cpu().permute(1, 2, 0).numpy(), None)
+        return _from_channels_last(_plain(photo).permute(1, 2, 0).numpy(), None)
     if hasattr(photo, "convert") and hasattr(photo, "getexif"):
         return _from_pil(photo, None)
     raise InvalidInput(f"cannot take a {type(photo).__name__} as a photo; give a path, PIL image, array or tensor")
 
 
+def _plain(tensor: Tensor) -> Tensor:
+    """On the CPU, and float32 if it was any float; NumPy has no bfloat16."""
+    tensor = tensor.detach().cpu()
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
 def _load_file(path: Path) -> Picture:
     from PIL import Image, UnidentifiedImageError
 
-    if not path.exists():
-        raise UnreadableFile(f"{path} does not exist; give the path of a photo")
+    try:
+        status = path.stat()
+        with path.open("rb") if path.is_file() else nullcontext():
+            pass
+    except FileNotFoundError:
+        raise UnreadableFile(f"{path} does not exist; give the path of a photo") from None
+    except OSError as error:
+        raise UnreadableFile(f"{path} cannot be opened ({error.strerror}); give a photo that you may read") from None
     if path.is_dir():
         raise UnreadableFile(f"{path} is a folder; give the path of one photo")
-    if path.stat().st_size == 0:
+    if status.st_size == 0:
         raise UnreadableFile(f"{path} is empty; give a photo (JPEG, PNG, WebP, TIFF, GIF, BMP)")
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
     try:
@@ -81,7 +94,7 @@ def _load_file(path: Path) -> Picture:
 
 
 def _from_pil(image: Image.Image, path: Path | None) -> Picture:
-    from PIL import ImageOps
+    from PIL import Image, ImageOps
 
     if getattr(image, "is_animated", False):
         image.seek(0)
@@ -92,7 +105,10 @@ def _from_pil(image: Image.Image, path: Path | None) -> Picture:
             levels = levels.astype(np.float32) / 65535
         return _from_channels_last(levels.astype(np.float32), path)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        return _from_channels_last(np.asarray(image.convert("RGBA")), path)
+        whole = image.convert("RGBA")
+        white = Image.new("RGB", whole.size, "white")
+        white.paste(whole, mask=whole.getchannel("A"))
+        return _from_channels_last(np.array(white), path)
     return _from_channels_last(np.array(image.convert("RGB")), path)
 
 

@@ -13,10 +13,13 @@ from torch import Tensor
 from .backbones.base import Backbone, ReadSettings
 from .device import derive_seed
 from .errors import DiffsightError, InvalidInput, UnreadableFile
-from .files import atomic
+from .files import save_tensors
 from .grid import Fit
 from .images import network_input
 from .types import Capture, Picture, Posterior, Reading, Taps
+
+MAX_SIDE = 8192
+"""Largest side of a network's input, pixels."""
 
 MEMORY = 2 * 2**30
 """Default budget for one pass, bytes."""
@@ -55,9 +58,9 @@ class Probe:
         memory: budget for one pass in bytes; rows are batched within it, and halved when memory runs out all the same.
     """
 
-    def __init__(self, backbone: Backbone, *, store: Path | None = None, memory: int = MEMORY) -> None:
+    def __init__(self, backbone: Backbone, *, store: Path | str | None = None, memory: int = MEMORY) -> None:
         self.backbone = backbone
-        self.store = store
+        self.store = None if store is None else Path(store)
         self.memory = memory
 
     def read(self, pictures: Sequence[Picture], settings: ReadSettings, taps: Taps | None = None) -> list[Reading]:
@@ -94,11 +97,13 @@ class Probe:
     def _check(self, settings: ReadSettings, taps: Taps) -> None:
         self.backbone.taps.check(taps)
         multiple = self.backbone.multiple
-        if any(side < multiple or side % multiple for side in settings.size):
-            height, width = settings.size
+        height, width = settings.size
+        if any(not multiple <= side <= MAX_SIDE or side % multiple for side in (height, width)):
             raise InvalidInput(
                 f"size {width}x{height} does not suit this model; both sides must be multiples of {multiple}"
             )
+        if not 0 <= settings.timestep <= 999:
+            raise InvalidInput(f"timestep {settings.timestep} is outside the noise schedule; use 0 to 999")
         if settings.ensemble < 1:
             raise InvalidInput(f"an ensemble of {settings.ensemble} is empty; use at least 1")
         if settings.posterior not in ("mean", "sample"):
@@ -108,7 +113,14 @@ class Probe:
         fit = self.fit(picture, settings)
         pixels = network_input(picture, fit)
         digest = hashlib.blake2b(pixels.numpy().tobytes(), digest_size=16).hexdigest()
-        facts = (self.backbone.fingerprint, digest, sorted(asdict(settings).items()), sorted(asdict(taps).items()))
+        context = hashlib.blake2b(self.backbone.context([settings.prompt]).float().cpu().numpy().tobytes()).hexdigest()
+        facts = (
+            self.backbone.fingerprint,
+            context,
+            digest,
+            sorted(asdict(settings).items()),
+            sorted(asdict(taps).items()),
+        )
         key = hashlib.blake2b(repr(facts).encode(), digest_size=20).hexdigest()
         return _Job(index, fit, pixels, digest, key)
 
@@ -128,10 +140,10 @@ class Probe:
         with tqdm(total=len(queue), desc="reading", unit="pass", delay=2, leave=False) as bar, torch.no_grad():
             while queue:
                 batch = queue[:rows]
-                for number in {number for number, _ in batch} - posteriors.keys():
-                    posteriors[number] = self.backbone.encode(jobs[number].pixels[None])
-                latent = torch.cat([self._row(jobs[n], posteriors[n], member, settings) for n, member in batch])
                 try:
+                    for number in sorted({number for number, _ in batch} - posteriors.keys()):
+                        posteriors[number] = self.backbone.encode(jobs[number].pixels[None])
+                    latent = torch.cat([self._row(jobs[n], posteriors[n], member, settings) for n, member in batch])
                     capture = self.backbone.read(latent, settings.timestep, context.expand(len(batch), -1, -1), taps)
                 except (RuntimeError, MemoryError) as error:
                     if not _out_of_memory(error):
@@ -148,6 +160,8 @@ class Probe:
                 queue = queue[len(batch) :]
                 posteriors = {n: p for n, p in posteriors.items() if queue and n >= queue[0][0]}
                 bar.update(len(batch))
+        if not all(bool(m.isfinite().all()) for capture in totals.values() for m in capture.maps):
+            raise DiffsightError("the network returned NaN or infinity; use another number format (dtype float32)")
         return [totals[number] for number in range(len(jobs))]
 
     def _row(self, job: _Job, posterior: Posterior, member: int, settings: ReadSettings) -> Tensor:
@@ -180,12 +194,9 @@ class Probe:
             ) from None
 
     def _save(self, job: _Job, capture: Capture) -> None:
-        from safetensors.torch import save_file
-
         path = self._path(job)
         if path is not None:
-            with atomic(path) as part:
-                save_file({k: t.contiguous() for k, t in zip(capture.taps.keys, capture.maps, strict=True)}, part)
+            save_tensors(dict(zip(capture.taps.keys, capture.maps, strict=True)), path)
 
 
 def _out_of_memory(error: BaseException) -> bool:

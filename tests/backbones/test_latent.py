@@ -101,7 +101,8 @@ def test_half_precision_and_untrained_read_the_same_shapes(tiny, tiny_sd):
 
 
 @pytest.mark.parametrize(
-    "missing", ["unet/config.json", "unet/diffusion_pytorch_model.safetensors", "scheduler", "vae"]
+    "missing",
+    ["unet/config.json", "unet/diffusion_pytorch_model.safetensors", "scheduler", "vae", "tokenizer", "text_encoder"],
 )
 def test_a_folder_without_a_part_is_named(tiny_sd, tmp_path, missing):
     folder = tmp_path / "broken"
@@ -120,6 +121,33 @@ def test_truncated_weights_are_refused(tiny_sd, tmp_path):
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(ModelUnavailable, match="not a usable model"):
         load(folder, device="cpu")
+
+
+def test_a_truncated_text_encoder_is_refused(tiny_sd, tmp_path):
+    folder = tmp_path / "cut"
+    shutil.copytree(tiny_sd, folder)
+    path = folder / "text_encoder" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(ModelUnavailable, match="not a usable model"):
+        load(folder, device="cpu").context([""])
+
+
+def test_the_fingerprint_covers_encoder_and_schedule(tiny, tiny_sd, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "other"
+    shutil.copytree(tiny_sd, folder)
+    path = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    state = load_file(path)
+    state["encoder.conv_in.weight"][0, 0, 0, 0] += 1e-3
+    save_file(state, path)
+    assert load(folder, device="cpu", dtype="float32").fingerprint != tiny.fingerprint
+    shutil.rmtree(folder / "vae")
+    shutil.copytree(tiny_sd / "vae", folder / "vae")
+    assert load(folder, device="cpu", dtype="float32").fingerprint == tiny.fingerprint
+    path = folder / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"beta_end": 0.02}))
+    assert load(folder, device="cpu", dtype="float32").fingerprint != tiny.fingerprint
 
 
 def test_weights_of_another_network_are_refused(tiny_sd, tmp_path):

@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -187,15 +185,41 @@ def test_a_full_disk_leaves_nothing_behind(capsys, here, two_photos, tiny_sd, mo
 
 def test_ctrl_c_is_quiet_and_leaves_nothing(here, two_photos):
     code = "from diffsight.cli import main; main()"
-    arguments = [sys.executable, "-c", code, "bench", "world", "--pairs", "500", "--json", "figures.json"]
-    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ)
-    time.sleep(6)
+    arguments = [sys.executable, "-c", code, "bench", "world", "--pairs", "60", "--json", "figures.json"]
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    seen = b""
+    while b"reading" not in seen:  # the progress bar shows: the network is at work
+        seen += process.stderr.read(1) or pytest.fail(seen.decode())
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, rest = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Traceback" not in err
-    assert err.strip().endswith("diffsight: stopped")
+    assert b"Traceback" not in seen + rest
+    assert rest.decode().strip().endswith("diffsight: stopped")
     assert {path.name for path in here.iterdir()} == {"a.png", "b.png"}
+
+
+def test_names_too_long_and_targets_of_one_name(capsys, here, two_photos, tiny_sd):
+    assert "too long" in fails(capsys, "match", "a" * 300 + ".jpg", two_photos[1])
+    (here / "x").mkdir()
+    for name in ("b_2.png", "x/b.png"):
+        (here / name).write_bytes((here / "b.png").read_bytes())
+    targets = ["b.png", "b_2.png", "x/b.png"]
+    tiny = ["--model", str(tiny_sd), "--size", "64", "--device", "cpu", "--point", "1,2"]
+    assert run(["match", "a.png", *targets, *tiny]) == 0
+    assert {p.name for p in (here / "matches").glob("*.png")} == {f"{n}_matches.png" for n in ("b", "b_2", "b_3")}
+
+
+def test_heat_under_a_crop_peaks_at_the_match(here, tiny_sd, rng):
+    Image.fromarray(rng.integers(0, 255, (100, 200, 3), np.uint8)).save("wide.png")
+    arguments = ["--model", str(tiny_sd), "--size", "64", "--device", "cpu", "--dtype", "float32", "--fit", "crop"]
+    assert run(["match", "wide.png", "wide.png", *arguments, "--stage", "up3", "--point", "60,50", "--heat"]) == 0
+    (row,) = csv.DictReader((here / "matches" / "matches.csv").open())
+    heat = np.asarray(Image.open(here / "matches" / "wide_heat_01.png")).astype(int).sum(axis=2)
+    x = float(row["matched_x"]) / 200 * heat.shape[1]
+    y = float(row["matched_y"]) / 100 * heat.shape[0]
+    around = heat[int(y) - 20 : int(y) + 20, int(x) - 20 : int(x) + 20]
+    assert around.max() >= np.percentile(heat, 99)
+    assert heat[:, : heat.shape[1] // 5].mean() < heat[:, heat.shape[1] // 3 : heat.shape[1] // 2].mean()
 
 
 def test_models_are_listed(capsys):

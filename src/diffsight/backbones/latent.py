@@ -28,10 +28,20 @@ SCHEDULE_KEYS = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end
 """What the noise schedule is made from; every scheduler class stores it under these names."""
 
 
+def _sums(weight: Tensor) -> bytes:
+    """Two sums that a change of any entry, or of their order, alters."""
+    flat = weight.detach().flatten().double().cpu()
+    ramp = torch.linspace(0.5, 1.5, flat.numel(), dtype=torch.float64)
+    return torch.stack([flat.sum(), (flat * ramp).sum()]).numpy().tobytes()
+
+
 class Encoder(Protocol):
     """Turns pixels into the latent that the UNet was trained on."""
 
     stride: int
+
+    def describe(self) -> str:
+        """What sets this encoder apart from others, for fingerprints."""
 
     def __call__(self, pixels: Tensor) -> Posterior:
         """Encode (B, 3, H, W) in [-1, 1]."""
@@ -43,6 +53,13 @@ class VaeEncoder:
     def __init__(self, vae: Any) -> None:
         self.vae = vae
         self.stride = 2 ** (len(vae.config.block_out_channels) - 1)
+
+    def describe(self) -> str:
+        """A digest of the weights and the scaling factor."""
+        digest = hashlib.blake2b(str(self.vae.config.scaling_factor).encode(), digest_size=16)
+        for weight in self.vae.state_dict().values():
+            digest.update(_sums(weight))
+        return digest.hexdigest()
 
     def __call__(self, pixels: Tensor) -> Posterior:
         """The scaled posterior of (B, 3, H, W) as (B, c, H / stride, W / stride)."""
@@ -58,16 +75,25 @@ class ClipText:
         self.folder = folder
 
     def __call__(self, prompts: Sequence[str]) -> Tensor:
-        """Embed N prompts as (N, 77, channels)."""
+        """Embed N prompts as (N, 77, channels).
+
+        Raises:
+            ModelUnavailable: if tokenizer or encoder cannot be loaded.
+        """
+        from safetensors import SafetensorError
         from transformers import CLIPTextModel, CLIPTokenizer
         from transformers.utils import logging
 
-        tokenizer = CLIPTokenizer.from_pretrained(self.folder / "tokenizer")
         shows_bars = logging.is_progress_bar_enabled()
         logging.disable_progress_bar()
-        encoder = CLIPTextModel.from_pretrained(self.folder / "text_encoder")
-        if shows_bars:
-            logging.enable_progress_bar()
+        try:
+            tokenizer = CLIPTokenizer.from_pretrained(self.folder / "tokenizer", local_files_only=True)
+            encoder = CLIPTextModel.from_pretrained(self.folder / "text_encoder", local_files_only=True)
+        except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+            raise _unusable(self.folder, error) from error
+        finally:
+            if shows_bars:
+                logging.enable_progress_bar()
         length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
         ids = tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
         with torch.no_grad():
@@ -120,15 +146,14 @@ class LatentBackbone:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A short digest of architecture, number format and a sample of every weight."""
+        """A short digest of architecture, number format, noise schedule, encoder and every weight's sums."""
         digest = hashlib.blake2b(digest_size=16)
         config = {key: value for key, value in dict(self.unet.config).items() if not key.startswith("_")}
         digest.update(json.dumps(config, sort_keys=True, default=str).encode())
-        digest.update(str(self.dtype).encode())
+        digest.update(f"{self.dtype} {self.encoder.describe()}".encode())
+        digest.update(self.alphas.numpy().tobytes())
         for name, weight in self.unet.state_dict().items():
-            flat = weight.detach().flatten()
-            sample = flat[:: max(1, flat.numel() // 256)].float().cpu().contiguous()
-            digest.update(f"{name}{tuple(weight.shape)}".encode() + sample.numpy().tobytes())
+            digest.update(f"{name}{tuple(weight.shape)}".encode() + _sums(weight))
         return digest.hexdigest()
 
     @property
@@ -215,13 +240,19 @@ def load_latent(folder: Path, card: Card, device: torch.device, dtype: torch.dty
             encoder = VaeEncoder(vae.eval().requires_grad_(False))
         is_words = index.get("text_encoder", [""])[-1] == "WordTable"
         text: Callable[[Sequence[str]], Tensor] = WordText(folder) if is_words else ClipText(folder)
-    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelUnavailable(
-            f"{folder} is not a usable model ({reason[:300]}); it must hold unet/, scheduler/, text_encoder/, "
-            "tokenizer/ and vae/ as a Stable Diffusion repository does"
-        ) from error
+        for part in () if is_words else ("tokenizer", "text_encoder"):
+            if not (folder / part).is_dir():
+                raise FileNotFoundError(f"no {part}/")
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        raise _unusable(folder, error) from error
     return LatentBackbone(card, unet, encoder, alphas, text, device, dtype)
+
+
+def _unusable(folder: Path, error: Exception) -> ModelUnavailable:
+    return ModelUnavailable(
+        f"{folder} is not a usable model ({' '.join(str(error).split())[:300]}); it must hold unet/, scheduler/, "
+        "text_encoder/, tokenizer/ and vae/ as a Stable Diffusion repository does"
+    )
 
 
 def _load_part(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype, without: tuple[str, ...] = ()) -> Any:

@@ -38,6 +38,10 @@ class PixelBlocks:
         latent = F.pixel_unshuffle(channels, self.stride)
         return Posterior(latent, torch.zeros_like(latent))
 
+    def describe(self) -> str:
+        """What sets this encoder apart from others, for fingerprints."""
+        return f"pixel blocks {self.stride} {self.chroma}"
+
     def decode(self, latent: Tensor) -> Tensor:
         """The inverse: (B, 3, H, W) in [-1, 1]."""
         channels = F.pixel_shuffle(latent, self.stride)

@@ -61,8 +61,9 @@ def from_hub(repository: str, name: str) -> Path:
 
 
 def is_cached(repository: str) -> bool:
-    """Whether a repository's UNet is in the hub's local cache; never touches the network."""
+    """Whether all that is needed of a repository is in the hub's local cache; never touches the network."""
     from huggingface_hub import try_to_load_from_cache
 
     repo_id, _, revision = repository.partition("@")
-    return isinstance(try_to_load_from_cache(repo_id, "unet/config.json", revision=revision or None), str)
+    files = [name for name in NEEDED if not name.endswith("*") and name != "model_index.json"]
+    return all(isinstance(try_to_load_from_cache(repo_id, name, revision=revision or None), str) for name in files)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InvalidInput
+from ..files import save_tensors
 
 START, END = "<start>", "<end>"
 FILLERS = frozenset(
@@ -75,12 +76,10 @@ class WordTable(nn.Module):
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write ``config.json`` and ``model.safetensors`` into a folder."""
-        from safetensors.torch import save_file
-
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(json.dumps(self.config, indent=1) + "\n")
-        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, folder / "model.safetensors")
+        save_tensors(self.state_dict(), folder / "model.safetensors")
 
     @classmethod
     def from_pretrained(cls, folder: Path | str) -> WordTable:

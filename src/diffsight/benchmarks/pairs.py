@@ -88,7 +88,7 @@ def csv_pairs(table: Path, count: int, seed: int = 0) -> list[KeypointPair]:
         raise UnreadableFile(f"cannot read keypoints from {table}: {reason}; give a CSV file") from None
     columns = list(rows[0]) if rows else []
     along = [column for column in columns if re.fullmatch(r"x\d+|.+_x", column)]
-    across = [re.sub(r"^x(\d+)$", r"y\1", column) if column[0] == "x" else column[:-1] + "y" for column in along]
+    across = [f"y{column[1:]}" if re.fullmatch(r"x\d+", column) else column[:-1] + "y" for column in along]
     if "image" not in columns or not along or not set(across) <= set(columns) or len(rows) < 2:
         raise InvalidInput(f"{table} needs two rows or more and the columns image, NAME_x, NAME_y (or x0, y0, ...)")
     try:
@@ -106,9 +106,9 @@ def csv_pairs(table: Path, count: int, seed: int = 0) -> list[KeypointPair]:
         for n in (i, j):
             pictures.setdefault(n, load_picture(table.parent / rows[n]["image"]))
         inside = [((points[n] >= 0) & (points[n] <= pictures[n].size[::-1])).all(axis=1) & seen[n] for n in (i, j)]
-        both = inside[0] & inside[1]
         extent = points[j][inside[1]]
         threshold = float(np.ptp(extent, axis=0).max()) if len(extent) else 0.0
+        both = inside[0] & inside[1] & (threshold > 0)  # a single point has no extent to measure by
         pairs.append(KeypointPair(table.stem, pictures[i], pictures[j], points[i][both], points[j][both], threshold))
     return pairs
 

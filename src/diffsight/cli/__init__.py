@@ -21,7 +21,7 @@ for _name in ("match", "models", "bench", "train_pocket", "demo"):
 
 
 def main() -> None:
-    """Run the command line; every failure is one line on stderr and exit code 2."""
+    """Run the command line; every failure is one line on stderr and exit code 2, Ctrl-C is exit code 130."""
     sys.exit(run(sys.argv[1:]))
 
 
@@ -36,6 +36,9 @@ def run(arguments: list[str]) -> int:
         return 130
     except DiffsightError as error:
         print(f"diffsight: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a name too long, a folder that may not be entered
+        print(f"diffsight: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
         return 2
     except Exception as error:
         if hasattr(error, "format_message"):  # click's own usage errors, whichever click typer brings

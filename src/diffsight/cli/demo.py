@@ -41,6 +41,8 @@ def demo(
     def show(name: str, source: Picture, target: Picture, points: np.ndarray | None) -> None:
         prepared = matcher.source(source, points)
         matches = matcher.match(prepared, target)
+        if len(matches) == 0:
+            raise InvalidInput(f"no point of {source.name} matches {target.name} both ways; try two photos of one kind")
         panels = [
             Panel(source, matches.query, title="A"),
             Panel(target, matches.matched, faint=~matches.mutual, title="found in B"),

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -182,11 +183,10 @@ CONVENTION = "x right, y down, pixels of the upright photo, centre of the first 
 
 def _names(paths: list[Path]) -> list[str]:
     """A different file name stem for each target."""
-    seen: dict[str, int] = {}
-    names = []
+    names: list[str] = []
     for path in paths:
-        seen[path.stem] = seen.get(path.stem, 0) + 1
-        names.append(path.stem if seen[path.stem] == 1 else f"{path.stem}_{seen[path.stem]}")
+        candidates = (path.stem if n == 1 else f"{path.stem}_{n}" for n in count(1))
+        names.append(next(name for name in candidates if name not in names))
     return names
 
 

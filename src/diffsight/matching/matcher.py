@@ -105,7 +105,7 @@ class Matcher:
         return nearest.suggest_points(source.reading, target, count)
 
     def scores(self, source: Source, target: Reading, points: Points, size: tuple[int, int]) -> Tensor:
-        """Heat maps: the cosine of each point with the target photo at (rows, columns); (N, rows, columns)."""
+        """Heat maps: the cosine of each point with the whole target photo; (N, rows, columns), NaN where not seen."""
         return nearest.score_maps(source.reading, target, points, *size)
 
 
@@ -116,7 +116,12 @@ def adjust(settings: ReadSettings, changes: dict[str, Any]) -> ReadSettings:
         InvalidInput: for an unknown setting.
     """
     known = [field.name for field in fields(ReadSettings)]
-    for name in changes:
+    for name, value in changes.items():
         if name not in known:
             raise InvalidInput(f"unknown setting {name!r}; choose among {', '.join(known)}")
+        if name in ("timestep", "ensemble", "seed") and not (value is None or isinstance(value, int)):
+            raise InvalidInput(f"{name} is {value!r}; it must be a whole number")
+        pair = isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(side, int) for side in value)
+        if name == "size" and not (value is None or pair):
+            raise InvalidInput(f"size is {value!r}; it must be (height, width) in whole pixels")
     return replace(settings, **{name: value for name, value in changes.items() if value is not None})

@@ -141,7 +141,9 @@ class TargetMap:
         Returns:
             (n, 2) as (column, row) indices and (n,) cosines, best first; n < count where the photo is too small.
         """
-        scores = self.cosines(vector[None], rows, columns)[0]
+        step = max(1, TILE // (vector.element_size() * len(columns)))
+        bands = [self.cosines(vector[None], rows[i : i + step], columns)[0] for i in range(0, len(rows), step)]
+        scores = torch.cat(bands)
         places, values = [], []
         for _ in range(count):
             value, index = scores.flatten().max(dim=0)
@@ -244,20 +246,17 @@ def match_top(source: Reading, target: Reading, points: Points, count: int, stag
 def score_maps(
     source: Reading, target: Reading, points: Points, rows: int, columns: int, stage: str | None = None
 ) -> Tensor:
-    """The cosine of each point with the part of the target photo that the network sees, at any resolution.
+    """The cosine of each point with the whole target photo, at any resolution.
 
     Returns:
-        (N, rows, columns) float32.
+        (N, rows, columns); NaN where the network does not see the photo.
     """
     points = source.fit.check_points(points)
+    y, x = target.fit.raster(rows, columns, target.grid(stage))
+    unseen = torch.from_numpy(np.isnan(y)[:, None] | np.isnan(x)[None])
     goal = TargetMap.prepare(target.feature(stage))
-    grid = target.grid(stage)
-    coordinates = (target.fit.pixel_rows(grid), target.fit.pixel_columns(grid))
-    y, x = (
-        np.interp((np.arange(n) + 0.5) / n * len(c) - 0.5, np.arange(len(c)), c)
-        for n, c in zip((rows, columns), coordinates, strict=True)
-    )
-    return goal.cosines(describe(source, points, stage), y, x)
+    maps = goal.cosines(describe(source, points, stage), np.nan_to_num(y), np.nan_to_num(x))
+    return maps.masked_fill_(unseen, torch.nan)
 
 
 def suggest_points(source: Reading, target: Reading, count: int, stage: str | None = None) -> Points:

@@ -53,7 +53,11 @@ class Photos:
                 raise UnreadableFile(
                     f"{source} has no captions.json; it must map each photo's file name to its caption"
                 )
-            for name, caption in json.loads(files["captions.json"]).items():
+            try:
+                table = dict(json.loads(files["captions.json"]))
+            except (ValueError, TypeError) as error:
+                raise UnreadableFile(f"{source}: captions.json is no table of names and captions ({error})") from None
+            for name, caption in table.items():
                 if name in files and name.lower().endswith(PHOTO_ENDINGS):
                     encoded.append(files[name])
                     captions.append(caption)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from torch import Tensor, nn
 from ..backbones.capture import run_tapped, unet_taps
 from ..backbones.pixels import PixelBlocks
 from ..backbones.words import WordTable
-from ..errors import InvalidInput
-from ..files import atomic
+from ..errors import InvalidInput, UnreadableFile
+from ..files import save_tensors
 from ..types import Taps
 from .data import Batch, Batches, Photos, vocabulary
 from .recipe import CHROMA, SCHEDULE, STRIDE, TOKENS, UNET, Recipe
@@ -109,13 +110,6 @@ def sample(pocket: Pocket, captions: list[str], side: int, *, steps: int = 25, s
     return (pocket.encoder.decode(latent) / 2 + 0.5).clamp(0, 1)
 
 
-def _write(state: dict[str, Tensor], path: Path, meta: dict[str, str]) -> None:
-    from safetensors.torch import save_file
-
-    with atomic(path) as part:
-        save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, part, metadata=meta)
-
-
 def _optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     state = optimiser.state_dict()["state"]
     return {f"adam.{i}.{k}": torch.as_tensor(v) for i, entry in state.items() for k, v in entry.items()}
@@ -156,11 +150,13 @@ def train(
     Raises:
         InvalidInput: if the folder holds a checkpoint of another recipe or vocabulary.
     """
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
     from torch.utils.data import DataLoader
     from tqdm import tqdm
 
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInput(f"{folder} is a file; give a folder")
     folder.mkdir(parents=True, exist_ok=True)
     words = vocabulary(photos)
     facts = {"recipe": asdict(recipe), "words": words, "unet": UNET, "pixels": [STRIDE, CHROMA]}
@@ -172,11 +168,14 @@ def train(
     optimiser = torch.optim.AdamW(pocket.parameters(), lr=1.0, weight_decay=recipe.weight_decay, fused=True)
     first = 0
     if (folder / CHECKPOINT).exists():
-        with safe_open(folder / CHECKPOINT, "pt") as handle:
-            meta = handle.metadata()
-        if meta["identity"] != identity:
+        try:
+            with safe_open(folder / CHECKPOINT, "pt") as handle:
+                meta = handle.metadata() or {}
+            state = load_file(folder / CHECKPOINT, device=device)
+        except (OSError, SafetensorError) as error:
+            raise UnreadableFile(f"{folder / CHECKPOINT} is damaged ({error}); delete it to start anew") from None
+        if meta.get("identity") != identity:
             raise InvalidInput(f"{folder} holds a checkpoint of another recipe; choose another folder or delete it")
-        state = load_file(folder / CHECKPOINT, device=device)
         first = int(meta["step"])
         pocket.load_state_dict({k[6:]: v for k, v in state.items() if k.startswith("model.")})
         average.load_state_dict({k[4:]: v for k, v in state.items() if k.startswith("ema.")})
@@ -208,7 +207,7 @@ def train(
         if done % checkpoint_every == 0 or done == last:
             state = {f"model.{k}": v for k, v in pocket.state_dict().items()}
             state |= {f"ema.{k}": v for k, v in average.state_dict().items()} | _optimiser_state(optimiser)
-            _write(state, folder / CHECKPOINT, {"identity": identity, "step": str(done)})
+            save_tensors(state, folder / CHECKPOINT, {"identity": identity, "step": str(done)})
             with (folder / "log.jsonl").open("a") as log:
                 log.write(json.dumps({"step": done, "loss": round(running, 5), "side": side}) + "\n")
         if done % (4 * checkpoint_every) == 0 or done == last:
@@ -238,9 +237,14 @@ def _save_samples(pocket: Pocket, path: Path, side: int) -> None:
 
 
 def export(pocket: Pocket, folder: Path) -> Path:
-    """Write the model in fp16, in the layout of a Stable Diffusion folder, and return the folder."""
+    """Write the model in fp16, in the layout of a Stable Diffusion folder, and return the folder.
+
+    It is written beside the folder first, so that an interruption never leaves half of it.
+    """
     from diffusers import DDPMScheduler
 
+    final, folder = folder, folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(folder, ignore_errors=True)
     half = Pocket(list(pocket.words.words[2:]))
     half.load_state_dict(pocket.state_dict())
     half.half()
@@ -256,4 +260,5 @@ def export(pocket: Pocket, folder: Path) -> Path:
         "text_encoder": ["diffsight", "WordTable"],
     }
     (folder / "model_index.json").write_text(json.dumps(index, indent=1) + "\n")
-    return folder
+    shutil.rmtree(final, ignore_errors=True)
+    return folder.rename(final)
