@@ -1,7 +1,7 @@
 """Speed and memory against the literal formulations, each pair in one run: ``make bench``.
 
 Each side runs in a process of its own, in fp32 on two threads: matching several times (the median counts), extraction
-Each side runs in a process of its own, in fp32 on two threads: matching several times (the median counts), extraction
+once. Peak memory is what the work adds. ``--json FILE`` writes the figures, ``--only NAME`` runs one part.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ def full_pass(unet, latent, context):
     handles = []
     blocks = {f"down{i}": b for i, b in enumerate(unet.down_blocks)} | {"mid": unet.mid_block}
     blocks |= {f"up{i}": b for i, b in enumerate(unet.up_blocks)}
+    blocks |= {"up1.r0": unet.up_blocks[1].resnets[0], "up1.a1": unet.up_blocks[1].attentions[1]}
     for name, block in blocks.items():
         handles.append(
             block.register_forward_hook(

@@ -135,8 +135,9 @@ def run_tapped(
 def unet_taps(config: Any, encoder_stride: int) -> TapTable:
     """The tap table of a diffusers ``UNet2DConditionModel``, from its configuration.
 
-    Stages are ``down0``, ``down1``, ..., ``mid``, ``up0``, ...: the output of each block after its resampler. Layers
-    are ``down0.a0`` and so on: the transformers of a block in order.
+    Stages are ``down0``, ..., ``mid``, ``up0``, ...: the output of each block after its resampler; and the layers in
+    the blocks, which the DIFT paper counts one by one: ``up1.r0``, ``up1.a0``, ``up1.r1`` ... for residual blocks and
+    transformers. Attention layers are ``down0.a0`` and so on: the transformers again, for their attention.
     """
     channels = list(config.block_out_channels)
     depth = len(channels)
@@ -145,24 +146,21 @@ def unet_taps(config: Any, encoder_stride: int) -> TapTable:
     features: list[Tap] = []
     attention: list[Tap] = []
 
-    def block(name: str, path: str, kind: str, width: int, stride: int, transformers: int) -> None:
-        if "CrossAttn" in kind:
-            attention.extend(
-                Tap(f"{name}.a{i}", f"{path}.attentions.{i}.transformer_blocks.0", width, stride)
-                for i in range(transformers)
-            )
+    def block(name: str, path: str, kind: str, level: int, resnets: int, out_level: int) -> None:
+        width, stride = channels[level], encoder_stride * 2**level
+        for i in range(resnets):
+            if name != "mid":
+                features.append(Tap(f"{name}.r{i}", f"{path}.resnets.{i}", width, stride))
+            if "CrossAttn" in kind:
+                features.append(Tap(f"{name}.a{i}", f"{path}.attentions.{i}", width, stride))
+                attention.append(Tap(f"{name}.a{i}", f"{path}.attentions.{i}.transformer_blocks.0", width, stride))
+        features.append(Tap(name, path, width, encoder_stride * 2**out_level))
 
     for i, kind in enumerate(config.down_block_types):
-        stride = encoder_stride * 2**i
-        block(f"down{i}", f"down_blocks.{i}", kind, channels[i], stride, per_block[i])
-        features.append(Tap(f"down{i}", f"down_blocks.{i}", channels[i], stride * (2 if i < depth - 1 else 1)))
-    deepest = encoder_stride * 2 ** (depth - 1)
+        block(f"down{i}", f"down_blocks.{i}", kind, i, per_block[i], min(i + 1, depth - 1))
     if config.mid_block_type:
-        block("mid", "mid_block", config.mid_block_type, channels[-1], deepest, 1)
-        features.append(Tap("mid", "mid_block", channels[-1], deepest))
+        block("mid", "mid_block", config.mid_block_type, depth - 1, 1, depth - 1)
     for i, kind in enumerate(config.up_block_types):
         level = depth - 1 - i
-        stride = encoder_stride * 2**level
-        block(f"up{i}", f"up_blocks.{i}", kind, channels[level], stride, per_block[level] + 1)
-        features.append(Tap(f"up{i}", f"up_blocks.{i}", channels[level], stride // 2 if level else stride))
+        block(f"up{i}", f"up_blocks.{i}", kind, level, per_block[level] + 1, max(level - 1, 0))
     return TapTable(tuple(features), tuple(attention))

@@ -23,9 +23,9 @@ def _sd_tasks(side: int) -> dict[Task, ReadSettings]:
 
 
 POCKET_TASKS: dict[Task, ReadSettings] = {
-    "semantic": ReadSettings(stage="up0", timestep=50, ensemble=4, size=(128, 128)),
-    "geometric": ReadSettings(stage="up1", timestep=10, ensemble=4, size=(128, 128)),
-    "temporal": ReadSettings(stage="up1", timestep=50, ensemble=4, size=(128, 128)),
+    "semantic": ReadSettings(stage="up1.a0", timestep=20, ensemble=4, size=(64, 64)),
+    "geometric": ReadSettings(stage="up1", timestep=5, ensemble=4, size=(128, 128)),
+    "temporal": ReadSettings(stage="up1", timestep=20, ensemble=4, size=(64, 64)),
 }
 
 CARDS: dict[str, Card] = {
@@ -35,7 +35,7 @@ CARDS: dict[str, Card] = {
             name="pocket",
             about="small pixel-space model, ships with the package; for trying things out and for tests",
             licence="Apache-2.0",
-            parameters=19.8,
+            parameters=18.3,
             source="bundled",
             tasks=POCKET_TASKS,
         ),
