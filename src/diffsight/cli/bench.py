@@ -123,10 +123,11 @@ def _print(report: dict[str, list[dict[str, float]]], by_category: dict[str, dic
 
     console = Console()
     first = next(iter(report.values()))
-    header = [f"@{row['alpha']:g} {kind}" for row in first for kind in ("point", "image")]
-    table = Table("", *header, title=f"PCK, {base}, {first[0]['points']} points, {first[0]['pairs']} pairs")
+    header = [f"@{row['alpha']:g}" for row in first]
+    title = f"PCK, {base}, {first[0]['points']} points, {first[0]['pairs']} pairs: per point / per image"
+    table = Table("", *header, title=title)
     for name, rows in report.items():
-        table.add_row(name, *(f"{row[kind]:.1f}" for row in rows for kind in ("per_point", "per_image")))
+        table.add_row(name, *(f"{row['per_point']:.1f} / {row['per_image']:.1f}" for row in rows))
     console.print(table)
     table = Table("PCK@0.1 per point", *by_category)
     for category in next(iter(by_category.values())):
