@@ -186,13 +186,13 @@ def test_a_full_disk_leaves_nothing_behind(capsys, here, two_photos, tiny_sd, mo
 def test_ctrl_c_is_quiet_and_leaves_nothing(here, two_photos):
     code = "from diffsight.cli import main; main()"
     arguments = [sys.executable, "-c", code, "bench", "world", "--pairs", "60", "--json", "figures.json"]
-    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, bufsize=0)
     seen = b""
     while b"reading" not in seen:  # the progress bar shows: the network is at work
         seen += process.stderr.read(1) or pytest.fail(seen.decode())
     process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=60)
-    assert process.returncode == 130
+    rest = process.stderr.read()
+    assert process.wait(timeout=60) == 130
     assert b"Traceback" not in seen + rest
     assert rest.decode().strip().endswith("diffsight: stopped")
     assert {path.name for path in here.iterdir()} == {"a.png", "b.png"}

@@ -20,6 +20,9 @@ for _name in ("match", "models", "bench", "train_pocket", "demo"):
     import_module(f".{_name}", __name__).register(app)
 
 
+INTERRUPTED = 130
+
+
 def main() -> None:
     """Run the command line; every failure is one line on stderr and exit code 2, Ctrl-C is exit code 130."""
     sys.exit(run(sys.argv[1:]))
@@ -30,19 +33,22 @@ def run(arguments: list[str]) -> int:
     try:
         code = app(arguments, prog_name="diffsight", standalone_mode=False)
     except typer.Exit as stop:
-        return stop.exit_code
+        code = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        print("diffsight: stopped", file=sys.stderr)
-        return 130
+        code = INTERRUPTED
     except DiffsightError as error:
-        print(f"diffsight: {error}", file=sys.stderr)
-        return 2
+        return _fail(str(error))
     except OSError as error:  # a name too long, a folder that may not be entered
-        print(f"diffsight: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
-        return 2
+        return _fail(f"{error.strerror or error}: {error.filename or ''}")
     except Exception as error:
         if hasattr(error, "format_message"):  # click's own usage errors, whichever click typer brings
-            print(f"diffsight: {error.format_message()} (see diffsight --help)", file=sys.stderr)
-            return 2
+            return _fail(f"{error.format_message()} (see diffsight --help)")
         raise
+    if code == INTERRUPTED:  # some versions of typer turn Ctrl-C into an exit
+        print("\ndiffsight: stopped", file=sys.stderr)
     return code if isinstance(code, int) else 0
+
+
+def _fail(line: str) -> int:
+    print(f"diffsight: {line}", file=sys.stderr)
+    return 2
