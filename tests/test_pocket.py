@@ -1,6 +1,8 @@
-"""The bundled model on pictures: thresholds well below what it reaches, far above chance."""
+"""The bundled model on pictures, held against its aims; an aim it misses is marked so and must fail until it is met."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +11,10 @@ import diffsight
 from diffsight.backbones.registry import BUNDLED, load
 from diffsight.benchmarks.baselines import RawPixels
 from diffsight.benchmarks.metrics import pck
-from diffsight.benchmarks.pairs import run_pairs, world_pairs
+from diffsight.benchmarks.pairs import csv_pairs, run_pairs, world_pairs
 from diffsight.matching.matcher import Matcher
+
+FACES = Path(__file__).parents[2] / "shared" / "data" / "faces" / "keypoints.csv"
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +37,33 @@ def test_it_knows_words(pocket):
         pocket.context(["a zebra"])
 
 
-def test_it_matches_world_pictures_far_better_than_pixels_or_chance(pocket):
+@pytest.fixture(scope="module")
+def world_scores(pocket):
+    """PCK@0.1 of pocket, pocket untrained, and raw pixels on reserved pictures."""
     pairs = world_pairs(5)
-    settings = pocket.card.tasks["semantic"]
-    raw = RawPixels(settings.size, pocket.multiple)
-    score, untrained, pixels = (
-        pck(run_pairs(backbone, backbone.card.tasks["semantic"], pairs), 0.1).per_point
-        for backbone in (pocket, pocket.untrained(), raw)
-    )
-    assert score > 1.5 * pixels
-    assert score > 1.3 * untrained
+    raw = RawPixels(pocket.card.tasks["semantic"].size, pocket.multiple)
+    backbones = (pocket, pocket.untrained(), raw)
+    return [pck(run_pairs(b, b.card.tasks["semantic"], pairs), 0.1).per_point for b in backbones]
+
+
+def test_it_matches_world_pictures_better_than_pixels(world_scores):
+    score, _, pixels = world_scores
+    assert score >= 1.7 * pixels
+
+
+@pytest.mark.xfail(strict=True, reason="the bundled weights reach about 2 times the untrained network; the aim is 4")
+def test_it_matches_world_pictures_far_better_than_untrained(world_scores):
+    score, untrained, _ = world_scores
+    assert score >= 4 * untrained
+
+
+@pytest.mark.skipif(not FACES.exists(), reason="the face photos are not here")
+@pytest.mark.xfail(strict=True, reason="the bundled weights reach about 1.7 times raw pixels on faces; the aim is 4")
+def test_it_matches_faces_it_never_saw_far_better_than_pixels(pocket):
+    pairs = csv_pairs(FACES, 20)
+    raw = RawPixels(pocket.card.tasks["semantic"].size, pocket.multiple)
+    score, pixels = (pck(run_pairs(b, b.card.tasks["semantic"], pairs), 0.1).per_point for b in (pocket, raw))
+    assert score >= 4 * pixels
 
 
 def test_a_photo_is_found_in_itself_and_the_result_repeats():

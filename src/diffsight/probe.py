@@ -100,7 +100,8 @@ class Probe:
         height, width = settings.size
         if any(not multiple <= side <= MAX_SIDE or side % multiple for side in (height, width)):
             raise InvalidInput(
-                f"size {width}x{height} does not suit this model; both sides must be multiples of {multiple}"
+                f"size {width}x{height} does not suit this model; both sides must be multiples of "
+                f"{multiple}, at most {MAX_SIDE}"
             )
         if not 0 <= settings.timestep <= 999:
             raise InvalidInput(f"timestep {settings.timestep} is outside the noise schedule; use 0 to 999")

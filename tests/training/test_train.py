@@ -123,7 +123,7 @@ def test_training_learns(tmp_path):
     recipe = Recipe(stages=(Stage(32, 8, 8 * steps, (2e-3, 2e-3)),), warmup=5)
     train(tmp_path, recipe, Photos(), checkpoint_every=5, progress=False)
     losses = [json.loads(line)["loss"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert losses[-1] < 0.93 * losses[0]
+    assert losses[-1] < 0.85 * losses[0]
 
 
 def test_another_recipe_is_refused(tmp_path):
