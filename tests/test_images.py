@@ -41,6 +41,11 @@ def test_alpha_is_composited_on_white(tmp_path):
     clear = np.dstack([RED, np.zeros(RED.shape[:2], np.uint8)])
     Image.fromarray(clear).save(tmp_path / "a.png")
     assert (load_picture(tmp_path / "a.png").array() == 255).all()
+    veil = np.dstack([RED, np.full(RED.shape[:2], 128, np.uint8)])
+    Image.fromarray(veil).save(tmp_path / "b.png")
+    expected = RED * (128 / 255) + 255 * (1 - 128 / 255)
+    for photo in (tmp_path / "b.png", veil):
+        assert np.abs(load_picture(photo).array() - expected).max() <= 1
     half = np.dstack([np.zeros_like(RED), np.full(RED.shape[:2], 128, np.uint8)])
     assert abs(int(load_picture(half).array()[0, 0, 0]) - 127) <= 1
     grey_alpha = Image.merge("LA", (Image.new("L", (4, 4), 0), Image.new("L", (4, 4), 0)))
