@@ -15,7 +15,7 @@ from diffsight.errors import InvalidInput, UnreadableFile
 from diffsight.images import load_picture
 from diffsight.probe import Probe
 from diffsight.training import recipe as recipes
-from diffsight.training.data import Batches, Photos, _places, vocabulary
+from diffsight.training.data import Batches, Photos, _ask_caption, _ask_labels, vocabulary
 from diffsight.training.recipe import Recipe, Stage
 from diffsight.training.train import CHECKPOINT, _grounding, train
 from diffsight.world import categories, make_scene
@@ -51,23 +51,41 @@ def test_batches_are_a_function_of_the_step(photos):
     a, b = Batches(TINY, photos), Batches(TINY, photos, first=3)
     for x, y in zip([a[3], a[5]], [b[0], b[2]], strict=True):
         assert torch.equal(x.pictures, y.pictures)
-        assert x.captions == y.captions
+        assert x.prompts == y.prompts
+        assert x.questions == y.questions
         assert torch.equal(x.places, y.places)
     assert a[0].pictures.shape == (4, 3, 32, 32)
     assert a[7].pictures.shape == (2, 3, 64, 64)
     assert a[7].places.shape == (2, 32, 16, 16)
 
 
-def test_places_are_where_the_named_parts_are():
+def _shares(mask):
+    """The share of each 4x4 block."""
+    return mask.astype(float).reshape(16, 4, 16, 4).mean(axis=(1, 3))
+
+
+def test_a_caption_asks_for_parts_by_name():
     scene = make_scene(3, 64, kinds=("bird",))
-    words = ["bird", "grey", "wing", "tail", "left"]
-    places = _places(scene, words)
-    parts = [part.name for part in categories()["bird"].parts]
-    for token, name in ((3, "wing"), (4, "tail")):
-        mask = (scene.parts == parts.index(name) + 1).astype(float)
-        assert places[token].sum() * 16 == pytest.approx(mask.sum(), rel=1e-5)
-        np.testing.assert_allclose(places[token], mask.reshape(16, 4, 16, 4).mean(axis=(1, 3)), atol=1e-6)
-    assert not places[[0, 1, 2, 5]].any()
+    question = _ask_caption(scene, ["bird", "grey", "wing", "leg", "left"])
+    names = np.array(["", *(part.name for part in categories()["bird"].parts)])[scene.parts]
+    for token, mask in ((0, scene.parts == 0), (1, scene.parts > 0), (3, names == "wing"), (4, names == "leg")):
+        assert mask.any()
+        np.testing.assert_allclose(question.places[token], _shares(mask), atol=1e-6)
+    assert not question.places[[2, 5]].any()
+
+
+def test_labels_tell_siblings_apart(rng):
+    scene = make_scene(3, 64, kinds=("face", "dog"))
+    question = _ask_labels(scene, rng)
+    text = " ".join(question.words)
+    assert set(question.words) <= set(vocabulary(Photos()))
+    for number, (kind, label) in enumerate((("face", "left brow"), ("dog", "near hind leg")), start=1):
+        mask = (scene.instances == number) & (scene.parts == categories()[kind].labels.index(label) + 1)
+        token = len(text[: text.index(label) + len(label)].split())
+        if token < len(question.places):
+            np.testing.assert_allclose(question.places[token], _shares(mask), atol=1e-6)
+    with_place = {question.words[token - 1] for token in range(1, len(question.places)) if question.places[token].any()}
+    assert with_place.isdisjoint({"left", "right", "near", "far", "front"})
 
 
 def test_grounding_is_least_where_tokens_attend_to_their_parts():
@@ -87,8 +105,8 @@ def test_grounding_is_least_where_tokens_attend_to_their_parts():
 
 def test_captions_are_thinned_and_sometimes_empty():
     batches = Batches(replace(TINY, stages=(Stage(32, 200, 200, (1e-3, 1e-3)),)), Photos())
-    captions = batches[0].captions
-    assert 8 <= sum(caption == "" for caption in captions) <= 45
+    captions = batches[0].prompts
+    assert 40 <= sum(caption == "" for caption in captions) <= 80
     known = set(vocabulary(Photos()))
     assert all(word in known for caption in captions for word in caption.split())
 

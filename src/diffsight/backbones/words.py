@@ -27,8 +27,8 @@ FILLERS = frozenset(
 class WordTable(nn.Module):
     """Text in, context out: (N,) strings to (N, length, width).
 
-    Every row gets the embedding of its word and its place; a convolution over three words then lets a noun know its
-    adjective.
+    Every row gets the embedding of its word and its place; a convolution over five words then lets a noun know its
+    adjectives.
 
     Args:
         words: the vocabulary, without the start and end marks.
@@ -43,7 +43,7 @@ class WordTable(nn.Module):
         self.length = length
         self.table = nn.Embedding(len(self.words), width)
         self.place = nn.Parameter(0.02 * torch.randn(length, width))
-        self.mix = nn.Conv1d(width, width, kernel_size=3, padding=1)
+        self.mix = nn.Conv1d(width, width, kernel_size=5, padding=2)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Turn texts into (N, length) word numbers: a start mark, the words, end marks.

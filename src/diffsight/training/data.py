@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 
 from ..backbones.words import FILLERS
 from ..errors import InvalidInput, UnreadableFile
-from ..world import COLOURS, RESERVED, Scene, categories, make_scene
+from ..world import CLUTTER, COLOURS, RESERVED, Scene, categories, make_scene
 from .recipe import TOKENS, Recipe
 
 PLACES = 16
@@ -107,7 +107,8 @@ def _words(caption: str) -> list[str]:
 def vocabulary(photos: Photos) -> list[str]:
     """Every word that a caption can hold, sorted."""
     world = set(categories()) | set(COLOURS) | {"left", "right", "front"}
-    world |= {part.name for category in categories().values() for part in category.parts}
+    for category in categories().values():
+        world |= {word for name in (*(part.name for part in category.parts), *category.labels) for word in name.split()}
     return sorted(world | photos.words())
 
 
@@ -116,12 +117,15 @@ class Batch(NamedTuple):
 
     Attributes:
         pictures: (B, 3, side, side) in [0, 1].
-        captions: B texts.
-        places: (B, tokens, PLACES, PLACES), the share of each cell that shows the part a token names; 0 for others.
+        prompts: B texts that the network is shown: captions with words left out.
+        questions: B texts of things that it must find.
+        places: (B, tokens, PLACES, PLACES), the share of each cell that shows what a token of the question names; the
+            start mark names the background.
     """
 
     pictures: Tensor
-    captions: list[str]
+    prompts: list[str]
+    questions: list[str]
     places: Tensor
 
 
@@ -142,39 +146,76 @@ class Batches(Dataset[Batch]):
         stage, within = self.recipe.at(step)
         before = sum(s.steps * s.batch for s in self.recipe.stages[: self.recipe.stages.index(stage)])
         rng = np.random.default_rng([self.recipe.seed, step])
-        pictures, captions, places = [], [], []
+        pictures, prompts, questions, places = [], [], [], []
         for row in range(stage.batch):
             if self.photos.encoded and rng.random() < self.recipe.photo_share:
                 index = int(rng.integers(len(self.photos.encoded)))
                 pictures.append(self.photos.crop(index, stage.side, rng))
-                words = self._thin(self.photos.captions[index], rng)
-                places.append(np.zeros((TOKENS, PLACES, PLACES), np.float32))
+                caption = _words(self.photos.captions[index])
+                question = Question(caption, np.zeros((TOKENS, PLACES, PLACES), np.float32))
             else:
                 count = int(rng.integers(2, 4)) if rng.random() < self.recipe.crowd_share else 1
                 scene = make_scene(before + within * stage.batch + row, stage.side, count=count)
                 pictures.append(scene.image)
-                words = self._thin(scene.caption, rng)
-                places.append(_places(scene, words))
-            captions.append(" ".join(words))
+                caption = _words(scene.caption)
+                labelled = rng.random() < self.recipe.label_share
+                question = _ask_labels(scene, rng) if labelled else _ask_caption(scene, caption)
+            prompts.append(" ".join(self._thin(caption, rng)))
+            questions.append(" ".join(question.words))
+            places.append(question.places)
         stack = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
-        return Batch(stack, captions, torch.from_numpy(np.stack(places)))
+        return Batch(stack, prompts, questions, torch.from_numpy(np.stack(places)))
 
-    def _thin(self, caption: str, rng: np.random.Generator) -> list[str]:
+    def _thin(self, words: list[str], rng: np.random.Generator) -> list[str]:
         if rng.random() < self.recipe.empty_share:
             return []
-        return [word for word in _words(caption) if rng.random() >= self.recipe.drop_share]
+        return [word for word in words if rng.random() >= self.recipe.drop_share]
 
 
-def _places(scene: Scene, words: list[str]) -> np.ndarray:
-    """Where the parts are that a caption names: (TOKENS, PLACES, PLACES) shares of cells; token 0 is the start mark."""
-    shown: dict[str, np.ndarray] = {}
+class Question(NamedTuple):
+    """Words, and where each is seen: (TOKENS, PLACES, PLACES) shares of cells, the background first."""
+
+    words: list[str]
+    places: np.ndarray
+
+
+def _ask_caption(scene: Scene, words: list[str]) -> Question:
+    """Ask where the caption's nouns are; parts of one name are asked together."""
+    masks = _masks(scene, labels=False)
+    return Question(words, _places(scene, {i: masks[word] for i, word in enumerate(words) if word in masks}))
+
+
+def _ask_labels(scene: Scene, rng: np.random.Generator) -> Question:
+    """Ask where each part is, told apart from its siblings, in any order."""
+    masks = _masks(scene, labels=True)
+    phrases = list(masks)
+    rng.shuffle(phrases)
+    words: list[str] = []
+    asked: dict[int, np.ndarray] = {}
+    for phrase in phrases:
+        words += phrase.split()
+        asked[len(words) - 1] = masks[phrase]  # at the noun, which knows its adjectives
+    return Question(words, _places(scene, asked))
+
+
+def _masks(scene: Scene, *, labels: bool) -> dict[str, np.ndarray]:
+    """Where each object and part shows, by name or by label; equal names share a mask."""
+    masks: dict[str, np.ndarray] = {}
     for number, thing in enumerate(scene.objects, start=1):
         mine = scene.instances == number
-        for index, part in enumerate(categories()[thing.category].parts, start=1):
-            mask = mine & (scene.parts == index)
-            shown[part.name] = shown[part.name] | mask if part.name in shown else mask
+        category = categories()[thing.category]
+        names = category.labels if labels else tuple(part.name for part in category.parts)
+        shown = [(thing.category, mine), *((n, mine & (scene.parts == i)) for i, n in enumerate(names, start=1))]
+        for name, mask in shown:
+            masks[name] = masks[name] | mask if name in masks else mask
+    return masks
+
+
+def _places(scene: Scene, masks: dict[int, np.ndarray]) -> np.ndarray:
+    """Masks by the index of their word, as shares of cells by token."""
+    background = (scene.instances == 0) | (scene.instances == CLUTTER)
+    tokens = {0: background, **{index + 1: mask for index, mask in masks.items() if index + 1 < TOKENS}}
     places = np.zeros((TOKENS, PLACES, PLACES), np.float32)
-    for token, word in enumerate(words[: TOKENS - 1], start=1):
-        if word in shown:
-            places[token] = cv2.resize(shown[word].astype(np.float32), (PLACES, PLACES), interpolation=cv2.INTER_AREA)
+    for token, mask in tokens.items():
+        places[token] = cv2.resize(mask.astype(np.float32), (PLACES, PLACES), interpolation=cv2.INTER_AREA)
     return places

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..backbones.capture import run_tapped, unet_taps
+from ..backbones.capture import attention_map, unet_taps
 from ..backbones.pixels import PixelBlocks
 from ..backbones.words import WordTable
 from ..errors import InvalidInput, UnreadableFile
 from ..files import save_tensors
-from ..types import Taps
 from .data import Batch, Batches, Photos, vocabulary
 from .recipe import CHROMA, SCHEDULE, STRIDE, TOKENS, UNET, Recipe
 
@@ -46,7 +47,7 @@ def _rate(recipe: Recipe, step: int) -> float:
 
 
 def _loss(pocket: Pocket, alphas: Tensor, batch: Batch, generator: torch.Generator, recipe: Recipe) -> Tensor:
-    """The denoising error (v-prediction), and how badly the named parts are found."""
+    """The denoising error (v-prediction), and how badly the words of the question are found."""
     device = alphas.device
     latent = pocket.encoder(batch.pictures.to(device) * 2 - 1).mean
     mean, spread = recipe.timesteps
@@ -54,36 +55,55 @@ def _loss(pocket: Pocket, alphas: Tensor, batch: Batch, generator: torch.Generat
     noise = torch.randn(latent.shape, generator=generator).to(device)
     signal, sigma = alphas[t].sqrt().view(-1, 1, 1, 1), (1 - alphas[t]).sqrt().view(-1, 1, 1, 1)
     velocity = signal * noise - sigma * latent
-    context = pocket.words(pocket.words.tokenize(batch.captions).to(device))
-    predicted: list[Tensor] = []
-
-    def forward() -> None:
-        with torch.autocast(device.type, torch.bfloat16):
-            predicted.append(pocket.unet(signal * latent + sigma * noise, t, context).sample)
-
-    taps = Taps(cross_attention=recipe.grounding)
-    seen = run_tapped(pocket.unet, pocket.taps, taps, forward, stop=False)
-    brightness, chroma = (predicted[0].float() - velocity).square().split((STRIDE**2, 2 * STRIDE**2), dim=1)
-    found = torch.stack([_grounding(attention, batch.places.to(device), alphas[t]) for attention in seen.maps])
+    prompt, question = (
+        pocket.words(pocket.words.tokenize(texts).to(device)) for texts in (batch.prompts, batch.questions)
+    )
+    with torch.autocast(device.type, torch.bfloat16), _asked(pocket, recipe.grounding, question) as maps:
+        predicted = pocket.unet(signal * latent + sigma * noise, t, prompt).sample
+    brightness, chroma = (predicted.float() - velocity).square().split((STRIDE**2, 2 * STRIDE**2), dim=1)
+    found = torch.stack([_grounding(attention, batch.places.to(device), alphas[t]) for attention in maps])
     return brightness.mean() + recipe.chroma_weight * chroma.mean() + recipe.grounding_weight * found.mean()
 
 
-def _grounding(attention: Tensor, places: Tensor, visibility: Tensor) -> Tensor:
-    """How far the attention of tokens is from the parts they name (after TokenCompose, Wang et al., CVPR 2024).
+@contextmanager
+def _asked(pocket: Pocket, layers: tuple[str, ...], context: Tensor) -> Iterator[list[Tensor]]:
+    """Ask the cross-attention of some layers for another text than the one they are shown.
 
-    Every cell that shows a named part should attend to that part's token rather than to other parts' tokens, and the
-    attention of a token should lie on its part.
+    The queries are those of the pass; the maps (B, queries, tokens) over ``context`` are appended as the pass runs. So
+    the network learns to know a part when nobody names it to it.
+    """
+    maps: list[Tensor] = []
+
+    def ask(attn: Any, inputs: tuple[Tensor, ...]) -> None:
+        maps.append(attention_map(attn, inputs[0], context))
+
+    modules = {layer.name: layer.module for layer in pocket.taps.attention}
+    handles = [pocket.unet.get_submodule(f"{modules[name]}.attn2").register_forward_pre_hook(ask) for name in layers]
+    try:
+        yield maps
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _grounding(attention: Tensor, places: Tensor, visibility: Tensor) -> Tensor:
+    """How far the attention of tokens is from what they name (after TokenCompose, Wang et al., CVPR 2024).
+
+    Every cell should attend to the tokens that name what it shows rather than to others that name something, and the
+    attention of a token should lie where that is.
 
     Args:
         attention: (B, queries, tokens), rows sum to 1.
-        places: (B, tokens, PLACES, PLACES), share of each cell that shows the part a token names.
+        places: (B, tokens, PLACES, PLACES), share of each cell that shows what a token names.
         visibility: (B,) weight of each row: how much of the picture the noise leaves.
     """
     side = math.isqrt(attention.shape[1])
     share = F.adaptive_avg_pool2d(places, side).flatten(2)
     named = (share.sum(dim=2) > 0.5).float()
+    share = share * named[..., None]
     attention = attention.float().transpose(1, 2) * named[..., None] + 1e-6
-    weight = visibility[:, None, None] * share * named[..., None]
+    wanted = share / share.sum(dim=1, keepdim=True).clamp(min=1e-6)
+    weight = visibility[:, None, None] * wanted
     by_cell = -(weight * (attention / attention.sum(dim=1, keepdim=True)).log()).sum() / weight.sum().clamp(min=1e-6)
     inside = (attention * share).sum(dim=2) / attention.sum(dim=2)
     weight = visibility[:, None] * named

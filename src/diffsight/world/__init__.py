@@ -3,6 +3,7 @@
 from .anatomy import Category, Part, categories
 from .paint import COLOURS
 from .scene import (
+    CLUTTER,
     RESERVED,
     TUNING,
     Scene,
@@ -16,6 +17,7 @@ from .scene import (
 )
 
 __all__ = [
+    "CLUTTER",
     "COLOURS",
     "RESERVED",
     "TUNING",

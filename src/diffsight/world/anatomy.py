@@ -45,16 +45,16 @@ class Category:
     Attributes:
         name: one word.
         parts: from back to front.
+        labels: what tells each part from its siblings, one to three words ("near hind leg").
         keypoints: the part (by index) and canonical point of each.
         profile: whether it is seen from the side, and so faces left or right.
-        tones: the usual colours of each part, by the part's name.
     """
 
     name: str
     parts: tuple[Part, ...]
+    labels: tuple[str, ...]
     keypoints: dict[str, tuple[int, Point]]
     profile: bool
-    tones: dict[str, tuple[str, ...]]
 
 
 def oval(x: float, y: float, rx: float, ry: float, degrees: float = 0.0) -> np.ndarray:
@@ -102,12 +102,10 @@ def _category(
     parts: Sequence[tuple[str, Part]],
     keypoints: dict[str, tuple[str, Point]],
     profile: bool,
-    **tones: str,
 ) -> Category:
     index = {key: i for i, (key, _) in enumerate(parts)}
     places = {key: (index[part], xy) for key, (part, xy) in keypoints.items()}
-    usual = {part: tuple(colours.split()) for part, colours in tones.items()}
-    return Category(name, tuple(part for _, part in parts), places, profile, usual)
+    return Category(name, tuple(part for _, part in parts), tuple(index), places, profile)
 
 
 # fmt: off
@@ -138,11 +136,7 @@ def _bird() -> Category:
         "near foot": ("near leg", (0.14, 0.92)),
         "far foot": ("far leg", (-0.12, 0.88)),
     }
-    return _category(
-        "bird", parts, keypoints, profile=True,
-        tail="brown black", leg="orange yellow", body="brown blue", beak="yellow orange", head="red black",
-        wing="grey white",
-    )
+    return _category("bird", parts, keypoints, profile=True)
 
 
 def _fish() -> Category:
@@ -175,11 +169,7 @@ def _fish() -> Category:
         "lower tail tip": ("tail", (-1.0, 0.37)),
         "belly": ("body", (0.1, 0.34)),
     }
-    return _category(
-        "fish", parts, keypoints, profile=True,
-        tail="orange red", crest="purple blue", keel="yellow white", body="grey cyan", head="green grey",
-        fin="red orange",
-    )
+    return _category("fish", parts, keypoints, profile=True)
 
 
 def _dog() -> Category:
@@ -214,11 +204,7 @@ def _dog() -> Category:
         "far front paw": ("far front leg", (0.38, 0.84)),
         "far hind paw": ("far hind leg", (-0.5, 0.82)),
     }
-    return _category(
-        "dog", parts, keypoints, profile=True,
-        tail="black white", leg="brown white", body="brown grey", neck="orange brown", head="brown yellow",
-        snout="white pink", ear="black brown",
-    )
+    return _category("dog", parts, keypoints, profile=True)
 
 
 def _person() -> Category:
@@ -255,11 +241,7 @@ def _person() -> Category:
         "left foot": ("left shoe", (-0.19, 0.96)),
         "right foot": ("right shoe", (0.19, 0.96)),
     }
-    return _category(
-        "person", parts, keypoints, profile=False,
-        trousers="blue black", shoe="black white", skin="pink brown", shirt="red green", sleeve="white yellow",
-        hair="black orange",
-    )
+    return _category("person", parts, keypoints, profile=False)
 
 
 def _face() -> Category:
@@ -305,11 +287,7 @@ def _face() -> Category:
         "right cheek": ("skin", (0.4, 0.3)),
         "forehead": ("fringe", (0.0, -0.78)),
     }
-    return _category(
-        "face", parts, keypoints, profile=False,
-        hair="brown black", ear="pink red", skin="pink brown", fringe="black orange", iris="blue green",
-        brow="black brown", nose="red pink", mouth="red purple",
-    )
+    return _category("face", parts, keypoints, profile=False)
 
 
 def _butterfly() -> Category:
@@ -347,11 +325,7 @@ def _butterfly() -> Category:
         "left feeler tip": ("left feeler", (-0.22, -0.85)),
         "right feeler tip": ("right feeler", (0.22, -0.85)),
     }
-    return _category(
-        "butterfly", parts, keypoints, profile=False,
-        lobe="orange yellow", wing="blue purple", spot="white black", feeler="black grey", body="brown black",
-        head="green red",
-    )
+    return _category("butterfly", parts, keypoints, profile=False)
 
 
 def _car() -> Category:
@@ -385,11 +359,7 @@ def _car() -> Category:
         "door handle": ("door", (0.0, 0.0)),
         "door foot": ("door", (0.16, 0.24)),
     }
-    return _category(
-        "car", parts, keypoints, profile=True,
-        roof="white black", body="red blue", door="grey blue", bumper="grey black", lamp="yellow orange",
-        wheel="black brown", hub="grey white",
-    )
+    return _category("car", parts, keypoints, profile=True)
 
 
 def _boat() -> Category:
@@ -418,11 +388,7 @@ def _boat() -> Category:
         "band rear": ("band", (-0.66, 0.56)),
         "cabin": ("cabin", (-0.31, 0.3)),
     }
-    return _category(
-        "boat", parts, keypoints, profile=True,
-        mast="brown grey", sail="white yellow", jib="red orange", flag="green purple", hull="blue black",
-        band="white red", cabin="brown grey",
-    )
+    return _category("boat", parts, keypoints, profile=True)
 
 
 def _aeroplane() -> Category:
@@ -455,11 +421,7 @@ def _aeroplane() -> Category:
         "belly": ("fuselage", (0.35, 0.15)),
         "roof": ("fuselage", (0.3, -0.11)),
     }
-    return _category(
-        "aeroplane", parts, keypoints, profile=True,
-        wing="grey white", rudder="red blue", body="white cyan", nose="black grey", fin="blue green",
-        engine="orange brown",
-    )
+    return _category("aeroplane", parts, keypoints, profile=True)
 
 
 def _chair() -> Category:
@@ -494,11 +456,7 @@ def _chair() -> Category:
         "far back foot": ("far back leg", (-0.32, 0.77)),
         "arm end": ("arm", (0.36, -0.22)),
     }
-    return _category(
-        "chair", parts, keypoints, profile=True,
-        leg="black brown", back="brown orange", panel="red green", seat="blue purple", arm="yellow brown",
-        post="grey black",
-    )
+    return _category("chair", parts, keypoints, profile=True)
 
 
 def _flower() -> Category:
@@ -535,10 +493,7 @@ def _flower() -> Category:
         "right rim": ("pot", (0.29, 0.7)),
         "pot foot": ("pot", (0.0, 0.97)),
     }
-    return _category(
-        "flower", parts, keypoints, profile=False,
-        pot="orange brown", stem="green cyan", leaf="green yellow", petal="pink red", heart="yellow white",
-    )
+    return _category("flower", parts, keypoints, profile=False)
 
 
 def _teapot() -> Category:
@@ -572,11 +527,7 @@ def _teapot() -> Category:
         "foot left": ("foot", (-0.36, 0.73)),
         "foot right": ("foot", (0.36, 0.73)),
     }
-    return _category(
-        "teapot", parts, keypoints, profile=True,
-        handle="black brown", spout="blue cyan", foot="grey black", body="white blue", band="red green",
-        lid="purple pink", knob="yellow orange",
-    )
+    return _category("teapot", parts, keypoints, profile=True)
 # fmt: on
 
 

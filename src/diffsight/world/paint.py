@@ -148,7 +148,9 @@ def background(rng: np.random.Generator, height: int, width: int, base: Array) -
 
 
 def finish(rng: np.random.Generator, canvas: Array) -> Array:
-    """The camera: exposure, contrast, tint, a little blur and grain; (H, W, 3) uint8."""
+    """The camera: saturation, exposure, contrast, tint, a little blur and grain; (H, W, 3) uint8."""
+    grey = canvas.mean(axis=2, keepdims=True)
+    canvas = grey + (canvas - grey) * np.float32(rng.uniform(0.5, 1.05))
     gain = rng.uniform(0.8, 1.15) * (1 + rng.uniform(-0.07, 0.07, 3))
     picture = (canvas - 0.5) * np.float32(rng.uniform(0.8, 1.15)) + np.float32(0.5 + rng.uniform(-0.06, 0.06))
     picture *= gain.astype(np.float32)

@@ -19,8 +19,8 @@ from .paint import COLOURS, TEXTURES, Array, background, finish, lay
 TUNING = 900_000_000
 RESERVED = 1_000_000_000
 CLUTTER = 255
-USUAL_SHARE = 0.65
-"""How often a part has one of its usual colours; otherwise it has any. Parts draw independently of each other."""
+FEW_COLOURS_SHARE = 0.3
+"""How many objects have only two colours, as most real things do; in others every part may have any colour."""
 
 
 @dataclass(frozen=True)
@@ -136,11 +136,10 @@ def _sample_pose(rng: np.random.Generator, category: Category, crowd: int) -> Po
 
 
 def _sample_look(rng: np.random.Generator, category: Category) -> Look:
-    chosen = {}
-    for part in category.parts:
-        usual = category.tones.get(part.name, ()) if rng.random() < USUAL_SHARE else ()
-        words = usual or tuple(COLOURS)
-        chosen[part.name] = words[rng.integers(len(words))]
+    palette = list(COLOURS)
+    if rng.random() < FEW_COLOURS_SHARE:
+        palette = [palette[i] for i in rng.integers(len(palette), size=2)]
+    chosen = {name: palette[rng.integers(len(palette))] for name in dict.fromkeys(part.name for part in category.parts)}
     drawn = {name: np.array(COLOURS[word]) + rng.uniform(-0.08, 0.08, 3) for name, word in chosen.items()}
     pattern = {
         name: (
