@@ -154,9 +154,8 @@ class Batches(Dataset[Batch]):
                 caption = _words(self.photos.captions[index])
                 question = Question(caption, np.zeros((TOKENS, PLACES, PLACES), np.float32))
             else:
-                count = int(rng.integers(2, 4)) if rng.random() < self.recipe.crowd_share else 1
-                scene = make_scene(before + within * stage.batch + row, stage.side, count=count)
-                pictures.append(scene.image)
+                scene = self._scene(before + within * stage.batch + row, stage.side, rng)
+                pictures.append(self._veil(scene.image, rng))
                 caption = _words(scene.caption)
                 labelled = rng.random() < self.recipe.label_share
                 question = _ask_labels(scene, rng) if labelled else _ask_caption(scene, caption)
@@ -165,6 +164,24 @@ class Batches(Dataset[Batch]):
             places.append(question.places)
         stack = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
         return Batch(stack, prompts, questions, torch.from_numpy(np.stack(places)))
+
+    def _scene(self, seed: int, side: int, rng: np.random.Generator) -> Scene:
+        count = int(rng.integers(2, 4)) if rng.random() < self.recipe.crowd_share else 1
+        kinds = ("face",) if count == 1 and rng.random() < self.recipe.face_share else None
+        backdrop = self._any_photo(side, rng) if rng.random() < self.recipe.backdrop_share else None
+        return make_scene(seed, side, kinds=kinds, count=count, backdrop=backdrop)
+
+    def _veil(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        photo = self._any_photo(len(image), rng) if rng.random() < self.recipe.veil_share else None
+        if photo is None:
+            return image
+        strength = rng.uniform(*self.recipe.veil)
+        return cv2.addWeighted(image, 1 - strength, photo, strength, 0)
+
+    def _any_photo(self, side: int, rng: np.random.Generator) -> np.ndarray | None:
+        if not self.photos.encoded:
+            return None
+        return self.photos.crop(int(rng.integers(len(self.photos.encoded))), side, rng)
 
     def _thin(self, words: list[str], rng: np.random.Generator) -> list[str]:
         if rng.random() < self.recipe.empty_share:

@@ -63,6 +63,10 @@ class Recipe:
     Attributes:
         stages: run one after the other.
         photo_share: share of real photos in a batch, where photos are given.
+        backdrop_share: share of world pictures painted on a crop of a photo, where photos are given.
+        veil_share: share of world pictures seen through a faint photo, so that they have the texture of photos.
+        veil: (least, most) strength of that photo.
+        face_share: share of pictures of one object that must show a face; the rest show any kind.
         empty_share: share of captions replaced by the empty one.
         drop_share: share of words left out of the other captions.
         label_share: share of world pictures whose question names every part apart ("left ear"), not as captions do.
@@ -76,8 +80,12 @@ class Recipe:
         seed: of weights, noise, timesteps and captions.
     """
 
-    stages: tuple[Stage, ...] = (Stage(side=64, batch=16, pictures=112_000, rate=(8e-4, 2e-5)),)
+    stages: tuple[Stage, ...] = (Stage(side=64, batch=16, pictures=100_000, rate=(8e-4, 2e-5)),)
     photo_share: float = 0.2
+    backdrop_share: float = 0.5
+    veil_share: float = 0.5
+    veil: tuple[float, float] = (0.05, 0.4)
+    face_share: float = 0.12
     empty_share: float = 0.3
     drop_share: float = 0.15
     label_share: float = 0.6

@@ -246,6 +246,10 @@ def _person() -> Category:
 
 def _face() -> Category:
     parts = [
+        ("shoulders", Part("shirt",
+            blob((-1.0, 1.3), (-0.85, 0.98), (-0.25, 0.8), (0.25, 0.8), (0.85, 0.98), (1.0, 1.3)),
+            (0, 0.9), depth=-0.2)),
+        ("neck", Part("skin", limb((0.0, 0.55), (0.0, 0.92), 0.26, 0.27), (0, 0.6), depth=-0.1)),
         ("back hair", Part("hair",
             blob((-0.72, 0.1), (-0.7, -0.6), (0.0, -1.0), (0.7, -0.6), (0.72, 0.1), (0.5, 0.5), (-0.5, 0.5)),
             (0, 0), depth=-0.3)),
@@ -254,11 +258,15 @@ def _face() -> Category:
         ("skin", Part("skin",
             blob((-0.6, -0.2), (-0.45, -0.72), (0.0, -0.86), (0.45, -0.72), (0.6, -0.2), (0.52, 0.42), (0.2, 0.9),
                 (-0.2, 0.9), (-0.52, 0.42)), (0, 0))),
+        ("forehead", Part("skin", oval(0.0, -0.46, 0.36, 0.16), (0, 0))),
+        ("left cheek", Part("skin", oval(-0.36, 0.26, 0.17, 0.24), (0, 0), depth=0.1)),
+        ("right cheek", Part("skin", oval(0.36, 0.26, 0.17, 0.24), (0, 0), depth=0.1)),
+        ("chin", Part("skin", oval(0.0, 0.74, 0.26, 0.16), (0, 0.5), depth=0.12)),
         ("fringe", Part("fringe",
             blob((-0.56, -0.42), (-0.5, -0.78), (0.0, -0.95), (0.5, -0.78), (0.56, -0.42), (0.1, -0.6)),
             (0, -0.7), depth=0.05, swing=8)),
-        ("left white", Part("eye", oval(-0.26, -0.1, 0.14, 0.085), (-0.26, -0.1), depth=0.15, detail=True)),
-        ("right white", Part("eye", oval(0.26, -0.1, 0.14, 0.085), (0.26, -0.1), depth=0.15, detail=True)),
+        ("left eye", Part("eye", oval(-0.26, -0.1, 0.14, 0.085), (-0.26, -0.1), depth=0.15, detail=True)),
+        ("right eye", Part("eye", oval(0.26, -0.1, 0.14, 0.085), (0.26, -0.1), depth=0.15, detail=True)),
         ("left iris", Part("iris", oval(-0.26, -0.1, 0.07, 0.075), (-0.26, -0.1), depth=0.16)),
         ("right iris", Part("iris", oval(0.26, -0.1, 0.07, 0.075), (0.26, -0.1), depth=0.16)),
         ("left brow", Part("brow", limb((-0.42, -0.28), (-0.12, -0.3), 0.035, 0.045),
@@ -268,7 +276,9 @@ def _face() -> Category:
         ("nose", Part("nose",
             blob((0.0, -0.12), (0.08, 0.12), (0.15, 0.26), (0.0, 0.33), (-0.15, 0.26), (-0.08, 0.12)),
             (0, 0.1), depth=0.38)),
-        ("mouth", Part("mouth", blob((-0.28, 0.54), (0.0, 0.47), (0.28, 0.54), (0.0, 0.67)),
+        ("lower lip", Part("mouth", blob((-0.28, 0.54), (0.0, 0.55), (0.28, 0.54), (0.0, 0.68)),
+            (0, 0.55), depth=0.22, swing=5)),
+        ("upper lip", Part("mouth", blob((-0.28, 0.54), (0.0, 0.46), (0.28, 0.54), (0.0, 0.58)),
             (0, 0.55), depth=0.22, swing=5)),
     ]
     keypoints = {
@@ -278,13 +288,13 @@ def _face() -> Category:
         "right brow": ("right brow", (0.38, -0.28)),
         "nose bridge": ("nose", (0.0, -0.04)),
         "nose tip": ("nose", (0.0, 0.27)),
-        "left mouth corner": ("mouth", (-0.24, 0.54)),
-        "right mouth corner": ("mouth", (0.24, 0.54)),
-        "chin": ("skin", (0.0, 0.87)),
+        "left mouth corner": ("upper lip", (-0.24, 0.54)),
+        "right mouth corner": ("upper lip", (0.24, 0.54)),
+        "chin": ("chin", (0.0, 0.87)),
         "left ear": ("left ear", (-0.69, 0.02)),
         "right ear": ("right ear", (0.69, 0.02)),
-        "left cheek": ("skin", (-0.4, 0.3)),
-        "right cheek": ("skin", (0.4, 0.3)),
+        "left cheek": ("left cheek", (-0.4, 0.3)),
+        "right cheek": ("right cheek", (0.4, 0.3)),
         "forehead": ("fringe", (0.0, -0.78)),
     }
     return _category("face", parts, keypoints, profile=False)

@@ -151,7 +151,8 @@ def _sample_look(rng: np.random.Generator, category: Category) -> Look:
     }
     for part in category.parts:
         if part.detail:
-            tone = 0.12 if part.name in ("eye", "nose") and category.profile else 0.9
+            dark = part.name in ("eye", "nose") and category.profile
+            tone = rng.uniform(0.02, 0.3) if dark else rng.uniform(0.55, 0.98)
             drawn[part.name] = np.full(3, tone)
             pattern[part.name] = (0, (0, 0), np.zeros(3))
     return Look(
@@ -268,12 +269,14 @@ class Cast:
         poses = tuple(_sample_pose(rng, category, len(chosen)) for category in chosen)
         return cls(chosen, poses, tuple(_sample_look(rng, category) for category in chosen), seed)
 
-    def render(self, height: int, width: int) -> Scene:
-        """Paint the picture and read its truth off the same geometry."""
+    def render(self, height: int, width: int, backdrop: Array | None = None) -> Scene:
+        """Paint the picture, on a drawn background or on a (height, width, 3) uint8 one, and read its truth off."""
         rng = np.random.default_rng([*self.stage_seed, 2])
         words = tuple(COLOURS)
         base = words[rng.integers(len(words))]
         canvas = background(rng, height, width, np.clip(np.array(COLOURS[base]) + rng.uniform(-0.08, 0.08, 3), 0, 1))
+        if backdrop is not None:
+            canvas = backdrop.astype(np.float32) / 255
         _clutter(rng, canvas, int(rng.integers(0, 5)))
         angle, strength = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.35)
         light = (float(strength * np.cos(angle)), float(strength * np.sin(angle)))
@@ -312,7 +315,8 @@ class Cast:
                     caption=_describe(category, pose, look),
                 )
             )
-        caption = ", ".join([*(thing.caption for thing in objects), f"on {base}"])
+        captions = [thing.caption for thing in objects] + ([f"on {base}"] if backdrop is None else [])
+        caption = ", ".join(captions)
         return Scene(image, tuple(objects), instances, parts, caption)
 
 
@@ -324,7 +328,13 @@ def _box(mask: Array) -> Array:
 
 
 def make_scene(
-    seed: int, height: int = 128, width: int | None = None, *, kinds: tuple[str, ...] | None = None, count: int = 1
+    seed: int,
+    height: int = 128,
+    width: int | None = None,
+    *,
+    kinds: tuple[str, ...] | None = None,
+    count: int = 1,
+    backdrop: Array | None = None,
 ) -> Scene:
     """Draw one picture.
 
@@ -333,9 +343,10 @@ def make_scene(
         height, width: the picture's size in pixels; square if ``width`` is left out.
         kinds: the category of each object from back to front; drawn at random if left out.
         count: how many objects to draw if ``kinds`` is left out.
+        backdrop: (height, width, 3) uint8 RGB to paint on instead of a drawn background.
 
     Raises:
-        InvalidInput: for an unknown category, a size below 16 pixels, or no object.
+        InvalidInput: for an unknown category, a size below 16 pixels, no object, or a backdrop of another shape.
     """
     width = height if width is None else width
     if min(height, width) < 16:
@@ -345,7 +356,9 @@ def make_scene(
         kinds = tuple(pool[i] for i in np.random.default_rng([seed, 0]).integers(len(pool), size=count))
     if not kinds:
         raise InvalidInput("a world picture needs at least one object; give count >= 1 or name kinds")
-    return Cast.draw((seed,), kinds).render(height, width)
+    if backdrop is not None and backdrop.shape != (height, width, 3):
+        raise InvalidInput(f"a backdrop of shape {backdrop.shape} does not suit; it must be {(height, width, 3)}")
+    return Cast.draw((seed,), kinds).render(height, width, backdrop)
 
 
 def make_pair(seed: int, height: int = 128, width: int | None = None, *, kind: str | None = None) -> ScenePair:
