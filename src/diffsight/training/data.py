@@ -154,8 +154,11 @@ class Batches(Dataset[Batch]):
                 caption = _words(self.photos.captions[index])
                 question = Question(caption, np.zeros((TOKENS, PLACES, PLACES), np.float32))
             else:
-                scene = self._scene(before + within * stage.batch + row, stage.side, rng)
-                pictures.append(self._veil(scene.image, rng))
+                seed = before + within * stage.batch + row
+                start, full = self.recipe.mixing
+                mixing = min(1.0, max(0.0, (seed - start) / (full - start)))
+                scene = self._scene(seed, stage.side, rng, mixing)
+                pictures.append(self._veil(scene.image, rng, mixing))
                 caption = _words(scene.caption)
                 labelled = rng.random() < self.recipe.label_share
                 question = _ask_labels(scene, rng) if labelled else _ask_caption(scene, caption)
@@ -165,14 +168,14 @@ class Batches(Dataset[Batch]):
         stack = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
         return Batch(stack, prompts, questions, torch.from_numpy(np.stack(places)))
 
-    def _scene(self, seed: int, side: int, rng: np.random.Generator) -> Scene:
+    def _scene(self, seed: int, side: int, rng: np.random.Generator, mixing: float) -> Scene:
         count = int(rng.integers(2, 4)) if rng.random() < self.recipe.crowd_share else 1
         kinds = ("face",) if count == 1 and rng.random() < self.recipe.face_share else None
-        backdrop = self._any_photo(side, rng) if rng.random() < self.recipe.backdrop_share else None
+        backdrop = self._any_photo(side, rng) if rng.random() < mixing * self.recipe.backdrop_share else None
         return make_scene(seed, side, kinds=kinds, count=count, backdrop=backdrop)
 
-    def _veil(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        photo = self._any_photo(len(image), rng) if rng.random() < self.recipe.veil_share else None
+    def _veil(self, image: np.ndarray, rng: np.random.Generator, mixing: float) -> np.ndarray:
+        photo = self._any_photo(len(image), rng) if rng.random() < mixing * self.recipe.veil_share else None
         if photo is None:
             return image
         strength = rng.uniform(*self.recipe.veil)
