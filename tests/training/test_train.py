@@ -156,3 +156,29 @@ def test_photos_without_captions_or_files_are_named(tmp_path):
         Photos.read(tmp_path / "photos")
     with pytest.raises(UnreadableFile, match="folder or a tar"):
         Photos.read(tmp_path / "missing.tar")
+
+
+def test_a_run_starts_from_another_ones_weights(tmp_path, photos):
+    first = train(tmp_path / "a", TINY, photos, stop_after=1, progress=False)
+    later = replace(TINY, first_picture=24)
+    second = train(tmp_path / "b", later, Photos(), start=first, stop_after=1, progress=False)
+    start, after, fresh = (
+        load(folder, device="cpu", dtype="float32").unet.state_dict()["mid_block.resnets.0.conv1.weight"]
+        for folder in (first, second, train(tmp_path / "c", later, Photos(), stop_after=1, progress=False))
+    )
+    assert (after - start).norm() < 0.2 * (after - fresh).norm()
+    with pytest.raises(InvalidInput, match="another recipe"):
+        train(tmp_path / "b", later, Photos(), stop_after=1, progress=False)
+    with pytest.raises(InvalidInput, match="cannot start from"):
+        train(tmp_path / "d", TINY, photos, start=tmp_path / "none", progress=False)
+    with pytest.raises(InvalidInput, match="seeds"):
+        train(tmp_path / "e", replace(TINY, first_picture=-1), photos, progress=False)
+
+
+def test_photos_are_mixed_into_world_pictures_by_degrees(photos):
+    plain = Batches(replace(TINY, photo_share=0.0), Photos())
+    mixed = Batches(replace(TINY, photo_share=0.0, mixing=(0, 8), backdrop_share=1.0, veil_share=1.0), photos)
+    changed = [not torch.equal(a, b) for a, b in zip(plain[0].pictures, mixed[0].pictures, strict=True)]
+    assert not changed[0]  # the first picture is before the mixing
+    assert all(not torch.equal(a, b) for a, b in zip(plain[3].pictures, mixed[3].pictures, strict=True))
+    assert "on" not in " ".join(mixed[3].questions).split()

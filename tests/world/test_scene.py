@@ -160,3 +160,16 @@ def test_bad_requests_are_refused(arguments):
         make_scene(0, **arguments)
     with pytest.raises(InvalidInput):
         make_clip(0, frames=0)
+
+
+def test_a_scene_can_be_painted_on_a_picture(rng):
+    backdrop = rng.integers(0, 255, (64, 80, 3), np.uint8)
+    scene, plain = make_scene(5, 64, 80, kinds=("bird",), backdrop=backdrop), make_scene(5, 64, 80, kinds=("bird",))
+    np.testing.assert_array_equal(scene.parts > 0, plain.parts > 0)
+    assert " on " not in scene.caption
+    assert " on " in plain.caption
+    outside = scene.instances == 0
+    likeness = [np.corrcoef(s.image[outside].ravel(), backdrop[outside].ravel())[0, 1] for s in (scene, plain)]
+    assert likeness[0] > 0.8 > likeness[1]
+    with pytest.raises(InvalidInput, match="backdrop"):
+        make_scene(5, 64, backdrop=backdrop)

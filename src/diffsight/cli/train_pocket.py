@@ -25,6 +25,12 @@ def train_pocket(
         typer.Option(help="Folder or tar of photos with a captions.json to mix in; repeat for more."),
     ] = None,
     pictures: Annotated[int | None, typer.Option(help="Pictures to train on; the recipe's number if left out.")] = None,
+    start: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="Start from these weights, such as another run's DIR/export.")
+    ] = None,
+    first_picture: Annotated[
+        int | None, typer.Option(help="Seed of the first world picture: where the weights started from ended.")
+    ] = None,
     stop_after: Annotated[
         int | None, typer.Option(help="End this run after so many steps; the next one goes on.")
     ] = None,
@@ -45,7 +51,9 @@ def train_pocket(
         if pictures < stage.batch:
             raise InvalidInput(f"--pictures {pictures} is less than one batch; use {stage.batch} or more")
         recipe = replace(recipe, stages=(*recipe.stages[:-1], replace(stage, pictures=pictures)))
+    if first_picture is not None:
+        recipe = replace(recipe, first_picture=first_picture)
     if stop_after is not None and stop_after < 1:
         raise InvalidInput(f"--stop-after {stop_after} is too few; use 1 or more")
     where = str(pick_device(device))
-    print(train(out, recipe, Photos.read(*photos or []), device=where, stop_after=stop_after))
+    print(train(out, recipe, Photos.read(*photos or []), start=start, device=where, stop_after=stop_after))

@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 
 from ..backbones.words import FILLERS
 from ..errors import InvalidInput, UnreadableFile
-from ..world import CLUTTER, COLOURS, RESERVED, Scene, categories, make_scene
+from ..world import CLUTTER, COLOURS, TUNING, Scene, categories, make_scene
 from .recipe import TOKENS, Recipe
 
 PLACES = 16
@@ -133,9 +133,9 @@ class Batches(Dataset[Batch]):
     """Item ``step`` is the batch of that step."""
 
     def __init__(self, recipe: Recipe, photos: Photos, first: int = 0) -> None:
-        pictures = sum(stage.steps * stage.batch for stage in recipe.stages)
-        if pictures >= RESERVED:
-            raise InvalidInput(f"{pictures} pictures would reach the reserved seeds from {RESERVED} on; train on fewer")
+        last = recipe.first_picture + sum(stage.steps * stage.batch for stage in recipe.stages)
+        if recipe.first_picture < 0 or last >= TUNING:
+            raise InvalidInput(f"pictures {recipe.first_picture} to {last} do not suit; use seeds from 0 to {TUNING}")
         self.recipe, self.photos, self.first = recipe, photos, first
 
     def __len__(self) -> int:
@@ -154,10 +154,10 @@ class Batches(Dataset[Batch]):
                 caption = _words(self.photos.captions[index])
                 question = Question(caption, np.zeros((TOKENS, PLACES, PLACES), np.float32))
             else:
-                seed = before + within * stage.batch + row
-                start, full = self.recipe.mixing
-                mixing = min(1.0, max(0.0, (seed - start) / (full - start)))
-                scene = self._scene(seed, stage.side, rng, mixing)
+                picture = self.recipe.first_picture + before + within * stage.batch + row
+                none, full = self.recipe.mixing
+                mixing = min(1.0, max(0.0, (picture - none) / (full - none)))
+                scene = self._scene(picture, stage.side, rng, mixing)
                 pictures.append(self._veil(scene.image, rng, mixing))
                 caption = _words(scene.caption)
                 labelled = rng.random() < self.recipe.label_share

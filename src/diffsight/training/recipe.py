@@ -62,6 +62,7 @@ class Recipe:
 
     Attributes:
         stages: run one after the other.
+        first_picture: seed of the first world picture: where a run whose weights are started from ended.
         photo_share: share of real photos in a batch, where photos are given.
         backdrop_share: share of world pictures painted on a crop of a photo, where photos are given.
         veil_share: share of world pictures seen through a faint photo, so that they have the texture of photos.
@@ -83,6 +84,7 @@ class Recipe:
     """
 
     stages: tuple[Stage, ...] = (Stage(side=64, batch=16, pictures=80_000, rate=(8e-4, 2e-5)),)
+    first_picture: int = 0
     photo_share: float = 0.2
     backdrop_share: float = 0.4
     veil_share: float = 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -148,6 +149,7 @@ def train(
     recipe: Recipe,
     photos: Photos,
     *,
+    start: Path | None = None,
     device: str = "cpu",
     checkpoint_every: int = 250,
     stop_after: int | None = None,
@@ -159,6 +161,8 @@ def train(
         folder: holds the checkpoint, ``log.jsonl``, sample pictures and, at the end of each slice, ``export/``.
         recipe: what to do; a checkpoint of another recipe is refused.
         photos: real photos to mix in; may be empty.
+        start: a model of this architecture whose weights to start from, such as another run's export; new words start
+            at random.
         device: a torch device.
         checkpoint_every: steps between checkpoints.
         stop_after: end this slice after so many steps; None runs to the end.
@@ -168,7 +172,8 @@ def train(
         The folder with the exported model, in the layout of a Stable Diffusion folder.
 
     Raises:
-        InvalidInput: if the folder holds a checkpoint of another recipe or vocabulary.
+        InvalidInput: if the folder holds a checkpoint of another recipe or vocabulary, or the weights to start from are
+            of another architecture.
     """
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
@@ -180,9 +185,12 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     words = vocabulary(photos)
     facts = {"recipe": asdict(recipe), "words": words, "unet": UNET, "pixels": [STRIDE, CHROMA]}
-    identity = json.dumps(facts, sort_keys=True)
     torch.manual_seed(recipe.seed)
-    pocket = Pocket(words).to(device)
+    pocket = Pocket(words)
+    if start is not None:
+        facts["start"] = _start_from(pocket, start)
+    pocket = pocket.to(device)
+    identity = json.dumps(facts, sort_keys=True)
     average = Pocket(words).to(device).requires_grad_(False)
     average.load_state_dict(pocket.state_dict())
     optimiser = torch.optim.AdamW(pocket.parameters(), lr=1.0, weight_decay=recipe.weight_decay, fused=True)
@@ -234,6 +242,32 @@ def train(
             _save_samples(average, folder / f"samples_{done:06d}.png", side)
     bar.close()
     return export(average, folder / "export")
+
+
+def _start_from(pocket: Pocket, folder: Path) -> str:
+    """Take over the weights of an exported model, words by their spelling; returns a digest of them."""
+    from safetensors.torch import load_file
+
+    try:
+        unet = load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
+        table = WordTable.from_pretrained(folder / "text_encoder")
+        pocket.unet.load_state_dict({name: value.float() for name, value in unet.items()})
+        pocket.words.mix.load_state_dict(table.mix.state_dict())
+        shared = [word for word in table.words if word in pocket.words.index]
+        with torch.no_grad():
+            pocket.words.place.copy_(table.place)
+            pocket.words.table.weight[[pocket.words.index[word] for word in shared]] = table.table.weight[
+                [table.index[word] for word in shared]
+            ]
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InvalidInput(
+            f"cannot start from {folder}: {reason}; give a folder like DIR/export of this recipe"
+        ) from None
+    digest = hashlib.blake2b(digest_size=16)
+    for value in pocket.state_dict().values():
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _save_samples(pocket: Pocket, path: Path, side: int) -> None:
