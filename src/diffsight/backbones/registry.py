@@ -23,7 +23,7 @@ def _sd_tasks(side: int) -> dict[Task, ReadSettings]:
 
 
 POCKET_TASKS: dict[Task, ReadSettings] = {
-    "semantic": ReadSettings(stage="up1.a0", timestep=20, ensemble=4, size=(64, 64)),
+    "semantic": ReadSettings(stage="up1.a0", timestep=20, ensemble=4, size=(80, 80)),
     "geometric": ReadSettings(stage="up1", timestep=5, ensemble=4, size=(128, 128)),
     "temporal": ReadSettings(stage="up1", timestep=20, ensemble=4, size=(64, 64)),
 }
@@ -35,7 +35,7 @@ CARDS: dict[str, Card] = {
             name="pocket",
             about="small pixel-space model, ships with the package; for trying things out and for tests",
             licence="Apache-2.0",
-            parameters=18.3,
+            parameters=16.6,
             source="bundled",
             tasks=POCKET_TASKS,
         ),
