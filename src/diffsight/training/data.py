@@ -135,7 +135,10 @@ class Batches(Dataset[Batch]):
     def __init__(self, recipe: Recipe, photos: Photos, first: int = 0) -> None:
         last = recipe.first_picture + sum(stage.steps * stage.batch for stage in recipe.stages)
         if recipe.first_picture < 0 or last >= TUNING:
-            raise InvalidInput(f"pictures {recipe.first_picture} to {last} do not suit; use seeds from 0 to {TUNING}")
+            raise InvalidInput(
+                f"pictures {recipe.first_picture} to {last} do not suit; "
+                f"train on seeds from 0 to {TUNING}, those above are reserved for choosing and scoring"
+            )
         self.recipe, self.photos, self.first = recipe, photos, first
 
     def __len__(self) -> int:
