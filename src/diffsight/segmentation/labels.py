@@ -73,3 +73,16 @@ def _clarity(maps: Array) -> Array:
     share = maps.max(axis=0) / np.maximum(maps.sum(axis=0), 1e-300)
     count = np.bincount(best.ravel(), minlength=len(maps))
     return np.bincount(best.ravel(), share.ravel(), minlength=len(maps)) / np.maximum(count, 1)
+
+
+def raster(cells: npt.NDArray[np.floating], fit: Fit, size: Size) -> npt.NDArray[np.float64]:
+    """Spread an (h, w) map over the whole photo, (rows, columns) as ``size`` says; NaN where it was not seen."""
+    height, width = cells.shape
+    rows, columns = fit.raster(*size, cells.shape)
+    (y, v), (x, u) = two_taps(np.nan_to_num(rows), height), two_taps(np.nan_to_num(columns), width)
+    y2, x2 = np.minimum(y + 1, height - 1), np.minimum(x + 1, width - 1)
+    along = cells[:, x] * (1 - u) + cells[:, x2] * u
+    out = along[y] * (1 - v)[:, None] + along[y2] * v[:, None]
+    out[np.isnan(rows)] = np.nan
+    out[:, np.isnan(columns)] = np.nan
+    return out

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
+import torch
 
 from ..backbones.base import Backbone, adjust
 from ..backbones.registry import load, task_settings
@@ -24,7 +26,7 @@ from . import ncut
 from .aggregate import Aggregate, Level
 from .diffseg import DiffSegSettings, Merging
 from .kmeans import indicators, kmeans, refine
-from .labels import label_pixels
+from .labels import label_pixels, raster
 from .naming import merge_by_name, name_segments, word_maps
 from .ncut import NcutSettings
 
@@ -43,6 +45,10 @@ class KMeansSettings:
 
     segments: int = 6
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.segments < 1:
+            raise InvalidInput(f"{self.segments} segments are too few; use 1 or more")
 
 
 Settings = DiffSegSettings | NcutSettings | KMeansSettings
@@ -196,6 +202,27 @@ class Segmenter:
         maps = word_maps(levels, tokens, self._grid(groups[0], reading))
         found = name_segments(found, maps, words, reading.fit, margin=margin)
         return merge_by_name(found) if merge else found
+
+    def attention_at(self, prepared: Prepared, point: npt.ArrayLike, size: Size) -> npt.NDArray[np.float64]:
+        """Where the cell at a point attends to, over the whole photo.
+
+        Args:
+            prepared: from ``prepare``, for a solver that reads self-attention.
+            point: (x, y) in pixels of the photo.
+            size: (rows, columns) of the map that is wanted.
+
+        Returns:
+            (rows, columns) map; NaN where the network did not look.
+
+        Raises:
+            InvalidInput: for a point outside the photo, or a solver that reads features.
+        """
+        if prepared.maps is None:
+            raise InvalidInput("the ncut solver reads no self-attention; use diffseg or kmeans for heat maps")
+        fit, grid = prepared.reading.fit, prepared.maps.grid
+        place = np.rint(fit.to_grid(fit.check_points(np.asarray(point, dtype=float).reshape(-1, 2)), grid)[0])
+        x, y = np.clip(place, 0, np.array(grid[::-1]) - 1).astype(int)
+        return raster(prepared.maps.rows(torch.tensor([y * grid[1] + x]))[0].numpy().reshape(grid), fit, size)
 
     def _grid(self, group: str, reading: Reading) -> Size:
         stride = next(tap.stride for tap in self.backbone.taps.attention if tap.name == group.split(AND)[0])
