@@ -53,7 +53,7 @@ def test_anchors_are_those_of_the_reference():
 )
 def test_fast_merging_equals_the_literal_loop(grid, seed, sharpness, zeros, threshold, disjoint):
     maps = draw_maps(grid, seed, sharpness, zeros)
-    merging = Merging(Aggregate([Level(maps, grid)]), min(grid))
+    merging = Merging(Aggregate([Level(maps, grid)], [1.0]), min(grid))
     found = merging.proposals(
         DiffSegSettings(thresholds=(threshold,) * 3, anchors=min(grid), rule="disjoint" if disjoint else "repo")
     )
@@ -67,7 +67,7 @@ def test_fast_merging_equals_the_literal_loop(grid, seed, sharpness, zeros, thre
 @pytest.mark.parametrize("sharpness", [0.1, 1.0, 3.0])
 def test_distances_equal_the_elementwise_formula(sharpness):
     maps = draw_maps((6, 6), 3, sharpness)
-    merging = Merging(Aggregate([Level(maps, (6, 6))]), 6)
+    merging = Merging(Aggregate([Level(maps, (6, 6))], [1.0]), 6)
     expected = torch.tensor([[literal.divergence(p, q) for q in maps] for p in maps], dtype=torch.float64)
     torch.testing.assert_close(merging.distances.double(), expected, atol=1e-5, rtol=1e-5)
     own = divergence(maps.double())
@@ -78,7 +78,7 @@ def test_distances_equal_the_elementwise_formula(sharpness):
 
 def test_a_distance_at_the_threshold_is_decided_in_double_precision():
     maps = draw_maps((4, 4), 1, 0.5)
-    merging = Merging(Aggregate([Level(maps, (4, 4))]), 4)
+    merging = Merging(Aggregate([Level(maps, (4, 4))], [1.0]), 4)
     exact = literal.divergence(maps[3], maps[9])
     assert not merging.near(exact)[3, 9]  # the test is strict
     assert merging.near(np.nextafter(exact, 9))[3, 9]
@@ -89,14 +89,14 @@ def test_a_distance_at_the_threshold_is_decided_in_double_precision():
 def test_blocks_come_back_exactly():
     block = torch.arange(36).reshape(6, 6) // 18 * 2 + torch.arange(6) // 3
     same = (block.flatten()[:, None] == block.flatten()).float()
-    maps = Aggregate([Level(same / same.sum(dim=1, keepdim=True), (6, 6))])
+    maps = Aggregate([Level(same / same.sum(dim=1, keepdim=True), (6, 6))], [1.0])
     proposals = Merging(maps, 3).proposals(DiffSegSettings(anchors=3))
     assert len(proposals) == 4
     np.testing.assert_array_equal(proposals.argmax(dim=0), block.flatten())
 
 
 def test_extreme_thresholds():
-    maps = Aggregate([Level(draw_maps((5, 5), 2, 0.5), (5, 5))])
+    maps = Aggregate([Level(draw_maps((5, 5), 2, 0.5), (5, 5))], [1.0])
     assert len(Merging(maps, 4).proposals(DiffSegSettings(thresholds=(1e9, 1e9), anchors=4))) == 1
     assert len(Merging(maps, 4).proposals(DiffSegSettings(thresholds=(1e-12,) * 3, anchors=4))) == 16
     assert len(Merging(maps, 1).proposals(DiffSegSettings(thresholds=(0.3,), anchors=1))) == 1

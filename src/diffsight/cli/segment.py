@@ -100,6 +100,10 @@ def segment(
         segments=segments,
     )
     swept = _swept(settings, steps) if steps else []
+    if points and solver == "ncut":
+        raise InvalidInput("--heat shows self-attention, which --solver ncut does not read; use diffseg or kmeans")
+    if not 0 <= margin <= 1:
+        raise InvalidInput(f"--margin {margin} does not suit; use 0 to 1")
     words = None if names is None else names.split(",")
 
     from ..backbones.registry import load
@@ -116,6 +120,7 @@ def segment(
     }
     backbone = load(model, device=device, dtype=dtype)
     segmenter = Segmenter(backbone, solver=solver, settings=settings, store=store, **changes)  # type: ignore[arg-type]
+    segmenter.words(words, caption)
     naming = {"names": words, "caption": caption, "margin": margin, "merge": merge_names}
     facts = {
         "model": backbone.card.name,
@@ -265,10 +270,12 @@ def _one(
     import numpy as np
 
     from ..draw import draw_heat, draw_segments, draw_sheet, panel_size, save_picture, segment_colours
+    from ..images import load_picture
     from ..segmentation.export import save_description, save_labels
 
-    prepared = segmenter.prepare(path)
-    picture = prepared.picture
+    picture = load_picture(path)
+    segmenter.fit(picture).check_points(np.array(points).reshape(-1, 2), "--heat point")
+    prepared = segmenter.prepare(picture)
     found = segmenter.segment(prepared, **naming)
     save_picture(draw_segments(picture, found), out / f"{stem}_overlay.png")
     save_labels(found, out / f"{stem}_labels.png", segment_colours(len(found)))

@@ -35,12 +35,10 @@ class Level:
     Attributes:
         attention: (h w, h w) mean over layers and heads; rows sum to 1.
         grid: (h, w).
-        layers: how many layers went into it.
     """
 
     attention: Tensor
     grid: Size
-    layers: int = 1
 
 
 class Aggregate:
@@ -48,17 +46,15 @@ class Aggregate:
 
     Args:
         levels: one for each size, in any order; every size must divide the finest.
-        weighting: ``repo`` weighs a level by the side of its grid, as the reference code does; ``paper`` weighs a layer
-            so; or a weight for each level, in the order given.
+        shares: the weight of each, from ``level_weights``.
 
     Raises:
-        InvalidInput: for grids that do not divide the finest, or unsuitable weights.
+        InvalidInput: for grids that do not divide the finest, or weights of another number.
     """
 
-    def __init__(self, levels: Sequence[Level], weighting: Weighting | Sequence[float] = "repo") -> None:
-        if not levels:
-            raise InvalidInput("nothing to aggregate; give at least one level of self-attention")
-        shares = level_weights(levels, weighting)
+    def __init__(self, levels: Sequence[Level], shares: Sequence[float]) -> None:
+        if not levels or len(levels) != len(shares):
+            raise InvalidInput(f"{len(levels)} levels and {len(shares)} weights; give one or more, and as many weights")
         order = sorted(range(len(levels)), key=lambda i: levels[i].grid[0] * levels[i].grid[1])
         self.grid = levels[order[-1]].grid
         coarse: Tensor | None = None
@@ -110,17 +106,29 @@ class Aggregate:
         return torch.cat([rows for _, _, rows in self.tiles()]) if self._whole is None else self._whole
 
 
-def level_weights(levels: Sequence[Level], weighting: Weighting | Sequence[float]) -> list[float]:
-    """The weight of each level; they sum to 1."""
-    sides = [float(np.sqrt(level.grid[0] * level.grid[1])) for level in levels]
+def level_weights(
+    grids: Sequence[Size], layers: Sequence[int], weighting: Weighting | Sequence[float] = "repo"
+) -> list[float]:
+    """The weight of each attention size; they sum to 1.
+
+    Args:
+        grids: (h, w) of each size.
+        layers: how many layers have it.
+        weighting: ``repo`` weighs a size by the side of its grid, as the reference code does; ``paper`` weighs each
+            layer so; or a weight for each size, in the order of ``grids``.
+
+    Raises:
+        InvalidInput: for unsuitable weights.
+    """
+    sides = [float(np.sqrt(h * w)) for h, w in grids]
     if isinstance(weighting, str):
         if weighting not in get_args(Weighting):
             raise InvalidInput(f"unknown weighting {weighting!r}; use {', '.join(get_args(Weighting))} or a list")
-        weights = [s * (lv.layers if weighting == "paper" else 1) for s, lv in zip(sides, levels, strict=True)]
+        weights = [s * (n if weighting == "paper" else 1) for s, n in zip(sides, layers, strict=True)]
     else:
         weights = [float(weight) for weight in weighting]
-        if len(weights) != len(levels):
-            raise InvalidInput(f"{len(weights)} weights given for {len(levels)} attention sizes; give one for each")
+        if len(weights) != len(grids):
+            raise InvalidInput(f"{len(weights)} weights given for {len(grids)} attention sizes; give one for each")
         if not all(np.isfinite(weights)) or min(weights) < 0 or sum(weights) == 0:
             raise InvalidInput(f"weights {weights} do not suit; they must be finite, not negative, and not all zero")
     return [weight / sum(weights) for weight in weights]

@@ -18,13 +18,13 @@ from ..backbones.base import Backbone, adjust
 from ..backbones.registry import load, task_settings
 from ..backbones.words import FILLERS
 from ..errors import InvalidInput
-from ..grid import Size
+from ..grid import Fit, Size
 from ..images import load_picture
 from ..probe import Probe
 from ..types import AND, Picture, Reading, Segmentation, Taps
 from . import ncut
-from .aggregate import Aggregate, Level
-from .diffseg import DiffSegSettings, Merging
+from .aggregate import Aggregate, Level, level_weights
+from .diffseg import DiffSegSettings, Merging, anchor_cells
 from .kmeans import indicators, kmeans, refine
 from .labels import label_pixels, raster
 from .naming import merge_by_name, name_segments, word_maps
@@ -52,6 +52,15 @@ class KMeansSettings:
 
 
 Settings = DiffSegSettings | NcutSettings | KMeansSettings
+
+
+@dataclass(frozen=True)
+class Words:
+    """Candidate names: the prompt that holds them, and the tokens of each in it."""
+
+    prompt: str
+    words: tuple[str, ...]
+    tokens: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -125,19 +134,29 @@ class Segmenter:
         self.probe = Probe(self.backbone, store=store)
 
     def prepare(self, photo: Any) -> Prepared:
-        """Read a photo: its self-attention, or its features for ``ncut``."""
+        """Read a photo: its self-attention, or its features for ``ncut``.
+
+        Raises:
+            InvalidInput: for settings that do not suit the photo's grid; found before the network runs.
+        """
         picture = load_picture(photo)
         settings = replace(self.reading, size=self._input_size(picture))
-        groups = () if self.solver == "ncut" else self.backbone.taps.attention_groups
-        taps = Taps((settings.stage,) if self.solver == "ncut" else (), groups)
-        reading = self.probe.read([picture], settings, taps)[0]
-        if not groups:
-            return Prepared(picture, reading, None)
-        levels = [
-            Level(reading.self_attention(name), self._grid(name, reading), name.count(AND) + 1) for name in groups
-        ]
-        weighting = self.settings.weighting if isinstance(self.settings, DiffSegSettings) else "repo"
-        return Prepared(picture, reading, Aggregate(levels, weighting))
+        if self.solver == "ncut":
+            return Prepared(picture, self.probe.read([picture], settings, Taps((settings.stage,)))[0], None)
+        groups = self.backbone.taps.attention_groups
+        grids = [self._grid(name, settings.size) for name in groups]
+        layers = [name.count(AND) + 1 for name in groups]
+        weights = level_weights(grids, layers, "repo")
+        if isinstance(self.settings, DiffSegSettings):
+            weights = level_weights(grids, layers, self.settings.weighting)
+            anchor_cells(grids[0], self.settings.anchors)
+        reading = self.probe.read([picture], settings, Taps(self_attention=groups))[0]
+        levels = [Level(reading.self_attention(name), grid) for name, grid in zip(groups, grids, strict=True)]
+        return Prepared(picture, reading, Aggregate(levels, weights))
+
+    def fit(self, picture: Picture) -> Fit:
+        """How a photo will be laid out for the network."""
+        return self.probe.fit(picture, replace(self.reading, size=self._input_size(picture)))
 
     def cut(self, prepared: Prepared, settings: Settings | None = None) -> Segmentation:
         """Cut a photo that has been read; moving a threshold costs little, as distances are kept.
@@ -186,22 +205,33 @@ class Segmenter:
         Raises:
             InvalidInput: for words that the model does not know, or more than fit its text.
         """
-        words = _candidates(names, caption)
         if not 0 <= margin <= 1:
             raise InvalidInput(f"margin {margin} does not suit; use 0 to 1")
-        prompt = caption or ", ".join(words)
-        tokens = self.backbone.find_words(prompt, words) if words else []
+        wanted = self.words(names, caption)
         prepared = photo if isinstance(photo, Prepared) else self.prepare(photo)
         found = self.cut(prepared)
-        if not words:
+        if wanted is None:
             return found
-        settings = replace(self.reading, size=prepared.reading.fit.network, prompt=prompt)
+        settings = replace(self.reading, size=prepared.reading.fit.network, prompt=wanted.prompt)
         groups = self.backbone.taps.attention_groups
         reading = self.probe.read([prepared.picture], settings, Taps(cross_attention=groups))[0]
-        levels = [(reading.cross_attention(name), self._grid(name, reading)) for name in groups]
-        maps = word_maps(levels, tokens, self._grid(groups[0], reading))
-        found = name_segments(found, maps, words, reading.fit, margin=margin)
+        levels = [(reading.cross_attention(name), self._grid(name, settings.size)) for name in groups]
+        maps = word_maps(levels, wanted.tokens, self._grid(groups[0], settings.size))
+        found = name_segments(found, maps, wanted.words, reading.fit, margin=margin)
         return merge_by_name(found) if merge else found
+
+    def words(self, names: Sequence[str] | None, caption: str | None) -> Words | None:
+        """The words that segments may be called, as the model reads them; None without names and caption.
+
+        Raises:
+            InvalidInput: for words that the model does not know, or more than fit its text.
+        """
+        words = _candidates(names, caption)
+        if not words:
+            return None
+        prompt = caption or ", ".join(words)
+        self.backbone.context([prompt])
+        return Words(prompt, tuple(words), tuple(self.backbone.find_words(prompt, words)))
 
     def attention_at(self, prepared: Prepared, point: npt.ArrayLike, size: Size) -> npt.NDArray[np.float64]:
         """Where the cell at a point attends to, over the whole photo.
@@ -224,10 +254,9 @@ class Segmenter:
         x, y = np.clip(place, 0, np.array(grid[::-1]) - 1).astype(int)
         return raster(prepared.maps.rows(torch.tensor([y * grid[1] + x]))[0].numpy().reshape(grid), fit, size)
 
-    def _grid(self, group: str, reading: Reading) -> Size:
+    def _grid(self, group: str, size: Size) -> Size:
         stride = next(tap.stride for tap in self.backbone.taps.attention if tap.name == group.split(AND)[0])
-        height, width = reading.fit.network
-        return height // stride, width // stride
+        return size[0] // stride, size[1] // stride
 
     def _input_size(self, picture: Picture) -> Size:
         """The network's input for a photo: of its shape and the area asked for, in steps of the coarsest layer."""
