@@ -177,7 +177,140 @@ def extraction(which: str) -> dict[str, Any]:
     return {"seconds": seconds, "peak_mib": peak / MIB, "answer": features.flatten()[::97].tolist()}
 
 
-PARTS: dict[str, Callable[[str], dict[str, Any]]] = {"matching": matching, "extraction": extraction}
+def _attention_levels() -> list[Any]:
+    """Self-attention in the sizes of SD 1.4 at 512 px, peaked as trained networks' is: cells attend to their like."""
+    import torch
+    import torch.nn.functional as F
+
+    generator = torch.Generator().manual_seed(0)
+    scene = F.interpolate(torch.randn(1, 12, 6, 6, generator=generator), (64, 64), mode="bicubic")
+    levels = []
+    for side in (64, 32, 16, 8):
+        cells = F.adaptive_avg_pool2d(scene, side)[0].flatten(1).T
+        cells = cells + 0.1 * torch.randn(cells.shape, generator=generator)
+        levels.append((cells @ cells.T).softmax(dim=1))
+    return levels
+
+
+def segmentation(which: str) -> dict[str, Any]:
+    """DiffSeg from attention maps to labels at 512 x 512: maps of 64, 32, 16 and 8 cells a side, 256 anchors."""
+    import torch
+    import torch.nn.functional as F
+
+    from diffsight.grid import Fit
+    from diffsight.segmentation.aggregate import Aggregate, Level, level_weights
+    from diffsight.segmentation.diffseg import DiffSegSettings, Merging, anchor_cells
+    from diffsight.segmentation.labels import label_pixels
+
+    torch.set_num_threads(2)
+    levels, sides = _attention_levels(), (64, 32, 16, 8)
+    grids = [(side, side) for side in sides]
+    weights = level_weights(grids, [5, 5, 5, 1])
+    settings = DiffSegSettings()
+
+    def literal() -> torch.Tensor:
+        maps = torch.zeros(64, 64, 64, 64)
+        for attention, side, weight in zip(levels, sides, weights, strict=True):
+            keys = F.interpolate(attention.reshape(side**2, 1, side, side), (64, 64), mode="bilinear")
+            keys = (keys / keys.sum(dim=(2, 3), keepdim=True)).reshape(side, side, 64, 64)
+            maps += weight * keys.repeat_interleave(64 // side, 0).repeat_interleave(64 // side, 1)
+        maps = maps.reshape(4096, 4096)
+
+        def distance(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+            forward, backward = (p * (p / q).log()).sum(dim=1), (q * (q / p).log()).sum(dim=1)
+            return 0.5 * (forward + backward)
+
+        first, *others = settings.thresholds
+        proposals = torch.stack(
+            [maps[distance(maps[a], maps) < first].mean(dim=0) for a in anchor_cells((64, 64), 16).tolist()]
+        )
+        for threshold in others:
+            taken, merged = torch.zeros(len(proposals), dtype=torch.bool), []
+            for i, own in enumerate(proposals):
+                if not taken[i]:
+                    like = distance(own, proposals) < threshold
+                    like[i] = True
+                    taken |= like
+                    merged.append(proposals[like].mean(dim=0))
+            proposals = torch.stack(merged)
+        full = F.interpolate(proposals.reshape(1, -1, 64, 64), (512, 512), mode="bilinear")[0]
+        return full.argmax(dim=0)
+
+    fit = Fit.make("stretch", (512, 512), (512, 512))
+
+    def fast() -> torch.Tensor:
+        maps = Aggregate([Level(a, grid) for a, grid in zip(levels, grids, strict=True)], weights)
+        proposals = Merging(maps, settings.anchors).proposals(settings)
+        return torch.from_numpy(label_pixels(proposals.numpy(), maps.grid, fit).labels.astype("int64"))
+
+    seconds, peak, labels = measure(literal if which == "literal" else fast, 1 if which == "literal" else 7)
+    _, compact = torch.unique(labels, return_inverse=True)
+    result = {"seconds": seconds, "peak_mib": peak / MIB, "answer": compact.flatten().tolist()}
+    if which == "literal":
+        return result
+
+    maps = Aggregate([Level(a, grid) for a, grid in zip(levels, grids, strict=True)], weights)
+    maps.whole()
+    merging = Merging(maps, settings.anchors)
+    left, right = torch.randn(256, 8192), torch.randn(8192, 4096)
+    product = measure(lambda: left @ right, 7)[0]
+    notes = {
+        "segments": int(compact.max()) + 1,
+        "distances of iteration 0, seconds": measure(lambda: Merging(maps, settings.anchors), 7)[0],
+        "matrix product of the same size, seconds": product,
+        "another threshold, seconds": measure(lambda: _recut(merging, settings, maps, fit), 7)[0],
+    }
+    return {**result, "notes": notes}
+
+
+def _recut(merging: Any, settings: Any, maps: Any, fit: Any) -> Any:
+    from dataclasses import replace
+
+    from diffsight.segmentation.labels import label_pixels
+
+    moved = replace(settings, thresholds=(0.9, 0.9, 0.9))
+    return label_pixels(merging.proposals(moved).numpy(), maps.grid, fit)
+
+
+def capture(which: str) -> dict[str, Any]:
+    """One UNet pass of Stable Diffusion 1.4's architecture at 512 px, alone and with all self-attention captured."""
+    import torch
+    from diffusers import UNet2DConditionModel
+
+    from diffsight.backbones.capture import run_tapped, unet_taps
+    from diffsight.types import Taps
+
+    torch.set_num_threads(2)
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8).eval()
+    unet.requires_grad_(False)
+    latent, context = torch.randn(1, 4, 64, 64), torch.randn(1, 77, 768)
+    outputs: list[torch.Tensor] = []
+
+    def forward() -> None:
+        outputs[:] = [unet(latent, 300, context).sample]
+
+    table = unet_taps(unet.config, 8)
+    taps = Taps(self_attention=table.attention_groups)
+
+    def captured() -> Any:
+        return run_tapped(unet, table, taps, forward, stop=False)
+
+    forward()
+    seconds, peak, found = measure(forward if which == "literal" else captured, 3)
+    result = {"seconds": seconds, "peak_mib": peak / MIB, "answer": outputs[0].flatten()[::7].tolist()}
+    if which == "literal":
+        return result
+    held = sum(m.numel() * m.element_size() for m in found.maps) / MIB
+    return {**result, "notes": {"maps held, MiB": held}}
+
+
+PARTS: dict[str, Callable[[str], dict[str, Any]]] = {
+    "matching": matching,
+    "segmentation": segmentation,
+    "capture": capture,
+    "extraction": extraction,
+}
 
 
 def _in_child(name: str, which: str, pipe: Any) -> None:
@@ -237,11 +370,13 @@ def main() -> None:
         slow, fast = isolated(name, "literal"), isolated(name, "fast")
         one, two = np.array(slow.pop("answer")), np.array(fast.pop("answer"))
         gap = float(np.abs(one - two).max())
+        notes = fast.pop("notes", {})
         report[name] = {
             "literal": slow,
             "diffsight": fast,
             "ratio": slow["seconds"] / fast["seconds"],
             "largest_difference": gap,
+            **notes,
         }
         print(
             f"| {PARTS[name].__doc__} | {slow['seconds']:.3g} s | {fast['seconds']:.3g} s | "
@@ -249,6 +384,8 @@ def main() -> None:
             f"max difference {gap:.2g} |",
             flush=True,
         )
+        for note, value in notes.items():
+            print(f"| {note} | | {value:.3g} | | | | |", flush=True)
     if options.only in (None, "start"):
         report["start"] = start_up()
         for name, seconds in report["start"].items():

@@ -22,3 +22,60 @@ def full_cosines(
     b = b / b.norm(dim=0, keepdim=True).clamp(min=1e-12)
     vectors = a[:, pixels[:, 1], pixels[:, 0]].T
     return torch.einsum("kc,chw->khw", vectors, b)
+
+
+def aggregate(levels: list[tuple[Tensor, tuple[int, int]]], weights: list[float]) -> Tensor:
+    """DiffSeg, section 3.2, as published: upsample the keys, divide by the sum, repeat the queries, add."""
+    height, width = max((grid for _, grid in levels), key=lambda g: g[0] * g[1])
+    total = torch.zeros(height, width, height, width, dtype=torch.float64)
+    for (attention, (h, w)), weight in zip(levels, weights, strict=True):
+        keys = attention.double().reshape(h * w, 1, h, w)
+        keys = F.interpolate(keys, (height, width), mode="bilinear", align_corners=False)
+        keys = (keys / keys.sum(dim=(2, 3), keepdim=True)).reshape(h, w, height, width)
+        total += weight * keys.repeat_interleave(height // h, 0).repeat_interleave(width // w, 1)
+    return total.reshape(height * width, height * width)
+
+
+def divergence(p: Tensor, q: Tensor) -> float:
+    """Symmetric Kullback-Leibler divergence of two distributions, in nats."""
+    p, q = p.double().clamp(min=1e-38), q.double().clamp(min=1e-38)
+    return float(0.5 * (p * (p / q).log()).sum() + 0.5 * (q * (q / p).log()).sum())
+
+
+def diffseg(maps: Tensor, anchors: list[int], thresholds: list[float], disjoint: bool = False) -> Tensor:
+    """DiffSeg, section 3.3, as the reference code runs it, one comparison at a time."""
+    maps = maps.double()
+    proposals = []
+    for a in anchors:
+        like = [q for q in range(len(maps)) if q == a or divergence(maps[a], maps[q]) < thresholds[0]]
+        proposals.append(maps[like].mean(dim=0))
+    for threshold in thresholds[1:]:
+        taken: set[int] = set()
+        merged = []
+        for i, own in enumerate(proposals):
+            if i in taken:
+                continue
+            like = [j for j, other in enumerate(proposals) if i == j or divergence(own, other) < threshold]
+            used = [j for j in like if j not in taken] if disjoint else like
+            taken |= set(like)
+            merged.append(torch.stack([proposals[j] for j in used]).mean(dim=0))
+        proposals = merged
+    return torch.stack(proposals)
+
+
+def labels(maps: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """The highest of (K, h, w) maps at every point of a raster, each map interpolated everywhere."""
+    from scipy.ndimage import map_coordinates
+
+    _, height, width = maps.shape
+    at = np.meshgrid(np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1), indexing="ij")
+    return np.stack([map_coordinates(m, at, order=1) for m in maps]).argmax(axis=0)
+
+
+def ncut_cost(weights: np.ndarray, side: np.ndarray) -> float:
+    """Shi and Malik's normalised cut, summed pair by pair."""
+    n = range(len(weights))
+    cut = sum(weights[i, j] for i in n for j in n if side[i] and not side[j])
+    upper = sum(weights[i, j] for i in n for j in n if side[i])
+    lower = sum(weights[i, j] for i in n for j in n if not side[i])
+    return cut / upper + cut / lower

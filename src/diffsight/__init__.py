@@ -1,4 +1,4 @@
-"""diffsight lets a frozen image-diffusion model see: it matches any point between two photos, without training.
+"""diffsight lets a frozen image-diffusion model see: it matches points between photos and finds their parts.
 
 >>> import diffsight
 >>> matches = diffsight.match("a.jpg", "b.jpg", [(120, 80)])
@@ -14,8 +14,12 @@ __version__ = "0.1.0"
 _HOMES = {
     "load": "api",
     "match": "api",
+    "segment": "api",
+    "draw_segments": "api",
+    "save_segments": "api",
     "load_picture": "api",
     "Matcher": "api",
+    "Segmenter": "api",
     "Probe": "api",
     "DiffsightError": "errors",
     "InvalidInput": "errors",
@@ -25,6 +29,7 @@ _HOMES = {
     "Matches": "types",
     "Picture": "types",
     "Reading": "types",
+    "Segmentation": "types",
     "Taps": "types",
 }
 

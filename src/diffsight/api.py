@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,26 @@ import numpy.typing as npt
 
 from .backbones.base import Backbone
 from .backbones.registry import load
+from .draw import draw_segments, segment_colours
+from .errors import InvalidInput
 from .images import load_picture
 from .matching.matcher import Matcher
 from .probe import Probe
-from .types import Matches
+from .segmentation.export import save_description, save_labels
+from .segmentation.segmenter import Segmenter, Settings, Solver
+from .types import Matches, Segmentation
 
-__all__ = ["Matcher", "Probe", "load", "load_picture", "match"]
+__all__ = [
+    "Matcher",
+    "Probe",
+    "Segmenter",
+    "draw_segments",
+    "load",
+    "load_picture",
+    "match",
+    "save_segments",
+    "segment",
+]
 
 
 def match(
@@ -44,3 +59,52 @@ def match(
     """
     matcher = Matcher(model, task=task, **changes)
     return matcher.match(matcher.source(source, points), target)
+
+
+def segment(
+    photo: Any,
+    *,
+    model: Backbone | str | Path = "pocket",
+    solver: Solver = "diffseg",
+    settings: Settings | None = None,
+    names: Sequence[str] | None = None,
+    caption: str | None = None,
+    **changes: Any,
+) -> Segmentation:
+    """Cut a photo into its parts, in one call.
+
+    Args:
+        photo: path, PIL image, array or tensor.
+        model: a loaded backbone, or what ``load`` takes.
+        solver: ``diffseg``, ``ncut`` or ``kmeans``.
+        settings: the solver's.
+        names: words that segments may be called.
+        caption: a sentence whose words segments may be called.
+        **changes: ``device``, ``dtype``, ``store``, and single settings of the reading, as for ``Segmenter``.
+
+    Returns:
+        Labels at the photo's size, with areas, boxes, scores and names.
+
+    Raises:
+        InvalidInput: for an unknown model, solver, setting or word.
+        UnreadableFile: for a photo that cannot be read.
+        ModelUnavailable: if the weights cannot be had.
+    """
+    segmenter = Segmenter(model, solver=solver, settings=settings, **changes)
+    return segmenter.segment(photo, names=names, caption=caption)
+
+
+def save_segments(segmentation: Segmentation, path: str | Path) -> None:
+    """Write a segmentation: ``.png`` for indexed labels, ``.json`` for COCO run-length masks and figures.
+
+    Raises:
+        InvalidInput: for another ending.
+        OutputFailed: if it cannot be written.
+    """
+    path = Path(path)
+    if path.suffix == ".png":
+        save_labels(segmentation, path, segment_colours(len(segmentation)))
+    elif path.suffix == ".json":
+        save_description(segmentation, path)
+    else:
+        raise InvalidInput(f"cannot write a segmentation as {path.name}; use .png (labels) or .json (COCO masks)")

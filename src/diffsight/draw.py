@@ -15,11 +15,14 @@ from PIL import Image, ImageDraw, ImageFont
 from .errors import InvalidInput
 from .files import atomic
 from .grid import Points
-from .types import Picture
+from .types import VOID, Picture, Segmentation
 
 MARGIN = 12
 PANEL = (640, 480)
 """Largest (width, height) of one photo in a drawing, pixels."""
+
+
+GOLDEN = 0.618034
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,16 @@ def palette(count: int) -> list[tuple[int, int, int]]:
     colours = []
     for i in range(count):
         red, green, blue = colorsys.hsv_to_rgb(i / max(1, count), 0.85 if i % 2 else 0.65, 1.0 if i % 2 else 0.92)
+        colours.append((int(255 * red), int(255 * green), int(255 * blue)))
+    return colours
+
+
+def segment_colours(count: int) -> list[tuple[int, int, int]]:
+    """Colours of segments: the i-th is the same however many there are, and far from the ones before it."""
+    colours = []
+    for i in range(count):
+        level = (0.95, 0.75, 1.0)[i % 3]
+        red, green, blue = colorsys.hsv_to_rgb((0.02 + i * GOLDEN) % 1, (0.75, 0.55, 0.9)[i % 3], level)
         colours.append((int(255 * red), int(255 * green), int(255 * blue)))
     return colours
 
@@ -103,7 +116,7 @@ def _spot(text: str, colour: tuple[int, int, int], ring: bool) -> Image.Image:
     return big.resize((side, side), Image.Resampling.LANCZOS)
 
 
-def draw_heat(picture: Picture, scores: npt.NDArray[np.float32], point: npt.NDArray[np.float64] | None) -> Image.Image:
+def draw_heat(picture: Picture, scores: npt.NDArray[np.floating], point: npt.NDArray[np.float64] | None) -> Image.Image:
     """Lay a score map over a photo, dark for the lowest score and bright for the highest, with a cross at ``point``.
 
     Args:
@@ -127,6 +140,76 @@ def draw_heat(picture: Picture, scores: npt.NDArray[np.float32], point: npt.NDAr
         for length, colour, thickness in ((11, "black", 5), (10, "white", 2)):
             pen.line((x - length, y, x + length, y), fill=colour, width=thickness)
             pen.line((x, y - length, x, y + length), fill=colour, width=thickness)
+    return sheet
+
+
+def draw_segments(picture: Picture, segmentation: Segmentation, *, strength: float = 0.55) -> Image.Image:
+    """Lay a segmentation over its photo: a colour for each segment, a dark outline between them, names if it has any.
+
+    Args:
+        picture: the photo.
+        segmentation: of the same size.
+        strength: of the colours, 0 to 1.
+
+    Raises:
+        InvalidInput: if the sizes differ.
+    """
+    if segmentation.labels.shape != picture.size:
+        raise InvalidInput(f"labels of {segmentation.labels.shape} do not fit a photo of {picture.size}")
+    width, height = panel_size(picture)
+    photo = np.asarray(Image.fromarray(picture.array()).resize((width, height), Image.Resampling.LANCZOS), np.float32)
+    rows = ((np.arange(height) + 0.5) * picture.size[0] / height).astype(int)
+    columns = ((np.arange(width) + 0.5) * picture.size[1] / width).astype(int)
+    labels = segmentation.labels[rows[:, None], columns]
+    seen = labels != VOID
+    table = np.array([*segment_colours(len(segmentation)), (128, 128, 128)], np.float32)
+    paint = table[np.where(seen, labels, len(segmentation))]
+    sheet = photo + (paint - photo) * np.where(seen, strength, 0.7)[..., None]
+    edge = np.zeros(labels.shape, bool)
+    edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    edge[1:] |= labels[1:] != labels[:-1]
+    sheet[edge] *= 0.25
+    image = Image.fromarray(sheet.round().astype(np.uint8))
+    for i, name in enumerate(segmentation.names):
+        if name and (labels == i).any():
+            _write_name(image, name, labels == i)
+    return image
+
+
+def _write_name(image: Image.Image, name: str, mask: npt.NDArray[np.bool_]) -> None:
+    """Write a name where the mask is thickest."""
+    from scipy.ndimage import distance_transform_edt
+
+    depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    y, x = divmod(float(depth.argmax()), float(depth.shape[1]))
+    pen = ImageDraw.Draw(image)
+    font = ImageFont.load_default(14)
+    half = font.getlength(name) / 2 + 2
+    x = min(max(x, half), max(half, image.width - half))
+    pen.text((x, y), name, fill="white", stroke_width=2, stroke_fill="black", font=font, anchor="mm")
+
+
+def draw_sheet(
+    images: Sequence[Image.Image], titles: Sequence[str], *, columns: int = 4, side: int = 240
+) -> Image.Image:
+    """Lay pictures out on one sheet, each at most ``side`` pixels, with a line below it.
+
+    Raises:
+        InvalidInput: without a picture.
+    """
+    if not images:
+        raise InvalidInput("nothing to draw; give at least one picture")
+    columns = min(columns, len(images))
+    line, cell = 22, side + MARGIN
+    rows = -(-len(images) // columns)
+    sheet = Image.new("RGB", (columns * cell + MARGIN, rows * (cell + line) + MARGIN), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    for i, (image, title) in enumerate(zip(images, titles, strict=True)):
+        small = image.copy()
+        small.thumbnail((side, side), Image.Resampling.LANCZOS)
+        left, top = MARGIN + i % columns * cell, MARGIN + i // columns * (cell + line)
+        sheet.paste(small, (left + (side - small.width) // 2, top + (side - small.height) // 2))
+        pen.text((left, top + side + 3), _shorten(title, side, font), fill="black", font=font)
     return sheet
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,14 +43,19 @@ class Picture:
         return np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())
 
 
+AND = "+"
+"""Joins attention layers whose maps are wanted as one average."""
+
+
 @dataclass(frozen=True)
 class Taps:
     """What a pass must return, by the names of the backbone's tap table.
 
     Attributes:
         features: stages whose output is kept.
-        self_attention: layers whose self-attention is kept, averaged over heads.
-        cross_attention: layers whose cross-attention is kept, averaged over heads.
+        self_attention: layers whose self-attention is kept, averaged over heads. Layers of one size may be joined by
+            ``+``: their average is formed as the pass runs, and only one map is held.
+        cross_attention: layers whose cross-attention is kept, likewise.
     """
 
     features: tuple[str, ...] = ()
@@ -157,3 +162,44 @@ class Matches:
 
     def __getitem__(self, keep: slice | npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Matches:
         return replace(self, **{f.name: getattr(self, f.name)[keep] for f in fields(self)})
+
+
+VOID = 65535
+"""The label of pixels that the network did not see."""
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A photo cut into its parts.
+
+    Attributes:
+        labels: (H, W) uint16 at the photo's size: 0 to N - 1, or ``VOID`` where the network did not look.
+        scores: (N,) how clearly each segment wins its pixels: the mean of its value over the sum of all, 0 to 1.
+        names: (N,) what each segment shows, or an empty tuple; an empty string where no word fits.
+        name_scores: (N,) share of the named attention that its name has within the segment, 0 to 1; or empty.
+    """
+
+    labels: npt.NDArray[np.uint16]
+    scores: npt.NDArray[np.float64]
+    names: tuple[str, ...] = ()
+    name_scores: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def mask(self, segment: int) -> npt.NDArray[np.bool_]:
+        """Where a segment lies, (H, W)."""
+        return self.labels == segment
+
+    @property
+    def areas(self) -> npt.NDArray[np.int64]:
+        """(N,) pixels of each segment."""
+        return np.bincount(self.labels[self.labels != VOID], minlength=len(self))[: len(self)]
+
+    @property
+    def boxes(self) -> npt.NDArray[np.int64]:
+        """(N, 4) as (x0, y0, x1, y1) in pixels, the far side exclusive."""
+        from scipy.ndimage import find_objects
+
+        found = find_objects(np.where(self.labels == VOID, 0, self.labels.astype(np.int32) + 1), len(self))
+        return np.array([[0] * 4 if f is None else [f[1].start, f[0].start, f[1].stop, f[0].stop] for f in found])

@@ -61,7 +61,9 @@ def test_the_table_tells_the_truth(unet):
     )
     got = run_tapped(unet, table, taps, lambda: unet(latent, 100, context))
     for stage, values in zip(table.features, got.maps, strict=False):
-        assert values.shape == (1, stage.channels, 128 // stage.stride, 128 // stage.stride), stage.name
+        side = 128 // stage.stride
+        tokens = stage.name.endswith(".self")
+        assert values.shape == ((1, side**2, stage.channels) if tokens else (1, stage.channels, side, side)), stage.name
     for layer in table.attention:
         queries = (128 // layer.stride) ** 2
         assert got[f"self:{layer.name}"].shape == (1, queries, queries)
@@ -87,6 +89,25 @@ def test_attention_equals_the_formula(unet):
     width = query.shape[-1]
     expected = torch.softmax(query @ key.transpose(-1, -2) / width**0.5, dim=-1).mean(dim=1)
     torch.testing.assert_close(attention_map(attn, tokens), expected, atol=1e-6, rtol=0)
+
+
+def test_joined_layers_give_their_average(unet):
+    latent, context = inputs(8, 8)
+    table = unet_taps(unet.config, 8)
+    assert [name.count("+") + 1 for name in table.attention_groups] == [5, 5, 5, 1]
+    group = table.attention_groups[1]
+    alone = tuple(group.split("+"))
+    taps = Taps(self_attention=(*alone, group), cross_attention=(*alone, group))
+    got = run_tapped(unet, table, taps, lambda: unet(latent, 100, context))
+    for kind in ("self", "cross"):
+        mean = torch.stack([got[f"{kind}:{name}"] for name in alone]).mean(dim=0)
+        torch.testing.assert_close(got[f"{kind}:{group}"], mean, atol=1e-6, rtol=0)
+    assert not any("Recorder" in type(p).__name__ for p in unet.attn_processors.values())
+
+
+def test_layers_of_different_size_cannot_be_joined(unet):
+    with pytest.raises(InvalidInput, match="differ in size"):
+        unet_taps(unet.config, 8).check(Taps(self_attention=("up1.a0+up2.a0",)))
 
 
 def test_everything_is_taken_off_again_even_after_an_error(unet):

@@ -164,3 +164,25 @@ def test_sharded_and_fp16_files_load(tiny, tiny_sd, tmp_path):
         again = load(folder, device="cpu", dtype="float32")
         assert again.fingerprint == tiny.fingerprint
     np.testing.assert_equal(len(list((tmp_path / "shards" / "unet").glob("*.safetensors"))) > 1, True)
+
+
+def test_words_are_found_by_their_characters(tiny):
+    # the tokenizer knows single characters only, so every word is several tokens
+    assert tiny.find_words("a cat, cat", ["cat", "a"]) == [(2, 3, 4, 6, 7, 8), (1,)]
+    assert tiny.find_words("Big Cat", ["cat"]) == [(4, 5, 6)]
+    with pytest.raises(InvalidInput, match="does not hold"):
+        tiny.find_words("a cat", ["at"])
+    with pytest.raises(InvalidInput, match="fewer words"):
+        tiny.find_words("x" * 90 + " cat", ["cat"])
+
+
+def test_what_self_attention_adds_comes_as_a_grid(tiny):
+    latent = torch.randn(1, 4, 8, 16, generator=torch.Generator().manual_seed(0))
+    got = tiny.read(latent, 50, tiny.context([""]), Taps(("down2.a1.self", "down2.a1")))
+    assert got.maps[0].shape == got.maps[1].shape == (1, 64, 2, 4)
+    module = tiny.unet.down_blocks[2].attentions[1].transformer_blocks[0].attn1
+    kept = []
+    handle = module.register_forward_hook(lambda _m, _i, out: kept.append(out))
+    tiny.read(latent, 50, tiny.context([""]), Taps(("down2.a1",)))
+    handle.remove()
+    assert torch.equal(got.maps[0][0, :, 1, 3], kept[0][0, 7])

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from diffsight.benchmarks.metrics import PairErrors, pck
+from diffsight.benchmarks.metrics import PairErrors, mask_score, pck
 from diffsight.errors import InvalidInput
 
 
@@ -30,3 +32,54 @@ def test_the_bound_is_included():
 def test_nothing_to_score_is_refused(results, alpha):
     with pytest.raises(InvalidInput):
         pck(results, alpha)
+
+
+def grid(*rows):
+    return np.array([[int(c) for c in row] for row in rows], np.uint16)
+
+
+def test_masks_are_assigned_per_photo_whatever_their_numbers():
+    truth = grid("0011", "0022")
+    score = mask_score([(truth, truth), (2 - truth, truth), (truth + 9, truth)], 3)
+    assert (score.acc, score.miou, score.miou_present, score.images) == (100, 100, 100, 3)
+
+
+def test_mask_figures_by_hand():
+    found, truth = grid("0001", "2221"), grid("0011", "0011")
+    # class 0 takes segment 0 or 2 (2 pixels each), class 1 takes segment 1 (2 pixels)
+    score = mask_score([(found, truth)], 2)
+    assert score.acc == pytest.approx(100 * 4 / 8)
+    one = 2 / 5, 2 / 4
+    assert score.miou_present == pytest.approx(100 * sum(one) / 2)
+
+
+def test_surplus_segments_go_to_absent_classes_but_not_in_the_second_figure():
+    found, truth = grid("0012"), grid("0000")
+    score = mask_score([(found, truth)], 3)
+    assert score.acc == 50
+    assert score.miou < score.miou_present == 50
+    assert mask_score([(found, np.array([[0, 0, 0, 255]]))], 3).acc == pytest.approx(200 / 3)
+
+
+def test_unseen_pixels_count_as_missed():
+    found = np.array([[0, 0, 65535, 65535]], np.uint16)
+    score = mask_score([(found, grid("0001"))], 2)
+    assert score.acc == 50
+    assert score.miou_present == pytest.approx(100 * (2 / 3 + 0) / 2)
+
+
+@given(st.integers(0, 999), st.permutations(range(4)))
+def test_renumbering_changes_no_mask_figure_without_ties(seed, order):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 4, (9, 11))
+    found = np.where(rng.random(truth.shape) < 0.7, truth, rng.integers(0, 4, truth.shape))
+    one, two = mask_score([(found, truth)], 4), mask_score([(np.array(order)[found], truth)], 4)
+    assert one.acc == pytest.approx(two.acc)
+    assert one.miou_present == pytest.approx(two.miou_present)
+
+
+def test_masks_that_cannot_be_scored_are_refused():
+    with pytest.raises(InvalidInput, match="fit"):
+        mask_score([(grid("00"), grid("000"))], 2)
+    with pytest.raises(InvalidInput, match="no photo"):
+        mask_score([(grid("00"), grid("99"))], 2)

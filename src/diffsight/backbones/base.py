@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from ..errors import InvalidInput
 from ..grid import FitKind, Size
-from ..types import Capture, Posterior, Taps
+from ..types import AND, Capture, Posterior, Taps
 
-Task = Literal["semantic", "geometric", "temporal"]
+Task = Literal["semantic", "geometric", "temporal", "segmentation"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,12 @@ class TapTable:
     features: tuple[Tap, ...]
     attention: tuple[Tap, ...]
 
+    @property
+    def attention_groups(self) -> tuple[str, ...]:
+        """The attention layers joined by size, finest first, as ``Taps`` take them."""
+        strides = sorted({tap.stride for tap in self.attention})
+        return tuple(AND.join(tap.name for tap in self.attention if tap.stride == stride) for stride in strides)
+
     def check(self, taps: Taps) -> None:
         """Refuse names that the table does not hold.
 
@@ -49,10 +55,15 @@ class TapTable:
         """
         stages, layers = [tap.name for tap in self.features], [tap.name for tap in self.attention]
         wanted = [(name, "stage", stages) for name in taps.features]
-        wanted += [(name, "attention layer", layers) for name in taps.self_attention + taps.cross_attention]
+        joined = taps.self_attention + taps.cross_attention
+        wanted += [(name, "attention layer", layers) for names in joined for name in names.split(AND)]
         for name, kind, known in wanted:
             if name not in known:
                 raise InvalidInput(f"this model has no {kind} {name!r}; it has {', '.join(known)}")
+        for names in joined:
+            strides = {tap.stride for tap in self.attention if tap.name in names.split(AND)}
+            if len(strides) > 1:
+                raise InvalidInput(f"the maps of {names!r} differ in size; join attention layers of one size only")
         if not taps.keys:
             raise InvalidInput(f"nothing to read; name at least one stage ({', '.join(stages)}) or attention layer")
 
@@ -62,7 +73,7 @@ class ReadSettings:
     """How a photo is read; the default of a task is a row of the model's card.
 
     Attributes:
-        stage: the feature stage that matching uses.
+        stage: the feature stage that matching and cutting features use.
         timestep: noise index, 0 (clean) to 999 (pure noise).
         ensemble: noise draws averaged.
         size: (height, width) of the network's input, pixels.
@@ -82,6 +93,24 @@ class ReadSettings:
     noise: bool = True
     posterior: Literal["mean", "sample"] = "mean"
     seed: int = 0
+
+
+def adjust(settings: ReadSettings, changes: dict[str, Any]) -> ReadSettings:
+    """Replace single settings; None keeps the default.
+
+    Raises:
+        InvalidInput: for an unknown setting.
+    """
+    known = [field.name for field in fields(ReadSettings)]
+    for name, value in changes.items():
+        if name not in known:
+            raise InvalidInput(f"unknown setting {name!r}; choose among {', '.join(known)}")
+        if name in ("timestep", "ensemble", "seed") and not (value is None or isinstance(value, int)):
+            raise InvalidInput(f"{name} is {value!r}; it must be a whole number")
+        pair = isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(side, int) for side in value)
+        if name == "size" and not (value is None or pair):
+            raise InvalidInput(f"size is {value!r}; it must be (height, width) in whole pixels")
+    return replace(settings, **{name: value for name, value in changes.items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -128,6 +157,9 @@ class Backbone(Protocol):
 
     def context(self, prompts: Sequence[str]) -> Tensor:
         """Embed N prompts as (N, tokens, channels)."""
+
+    def find_words(self, prompt: str, words: Sequence[str]) -> list[tuple[int, ...]]:
+        """The tokens of each word (or phrase) in a prompt, wherever it occurs."""
 
     def read(self, latent: Tensor, timestep: int, context: Tensor, taps: Taps) -> Capture:
         """Run one pass on (B, c, h, w), as far as the taps need it."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..types import Capture, Taps
+from ..types import AND, Capture, Taps
 from .base import Tap, TapTable
 
 
@@ -22,11 +22,11 @@ class _Stop(Exception):
 
 
 class _AttentionRecorder:
-    """Stands in for a module's attention processor: keeps the head-averaged map, then lets the original one work."""
+    """Stands in for a module's attention processor: adds its map to those it is averaged with, then lets it work."""
 
-    def __init__(self, original: Any, keep: Callable[[Tensor], None]) -> None:
+    def __init__(self, original: Any, group: _Group) -> None:
         self.original = original
-        self.keep = keep
+        self.group = group
 
     def __call__(
         self,
@@ -36,16 +36,43 @@ class _AttentionRecorder:
         attention_mask: Tensor | None = None,
         **kwargs: Any,
     ) -> Tensor:
-        self.keep(attention_map(attn, hidden_states, encoder_hidden_states, attention_mask))
+        self.group.add(attn, hidden_states, encoder_hidden_states, attention_mask)
         return self.original(attn, hidden_states, encoder_hidden_states, attention_mask, **kwargs)
 
 
+class _Group:
+    """The mean of the maps of some layers, added up as the layers run; ``keep`` gets it once all have run."""
+
+    def __init__(self, layers: int, keep: Callable[[Tensor], None]) -> None:
+        self.layers = self.awaited = layers
+        self.keep = keep
+        self.total: Tensor | None = None
+
+    def add(self, attn: Any, hidden: Tensor, context: Tensor | None, mask: Tensor | None) -> None:
+        self.total = attention_map(attn, hidden, context, mask, onto=self.total, weight=1 / self.layers)
+        self.awaited -= 1
+        if self.awaited == 0:
+            self.keep(self.total)
+
+
 def attention_map(
-    attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, attention_mask: Tensor | None = None
+    attn: Any,
+    hidden_states: Tensor,
+    encoder_hidden_states: Tensor | None = None,
+    attention_mask: Tensor | None = None,
+    *,
+    onto: Tensor | None = None,
+    weight: float = 1.0,
 ) -> Tensor:
     """The attention of a diffusers ``Attention`` module, averaged over heads, as (B, queries, keys) float32.
 
     One head is held at a time, so the peak is two maps, however many heads there are.
+
+    Args:
+        attn: the module.
+        hidden_states, encoder_hidden_states, attention_mask: what the module is called with.
+        onto: a map of the same shape to add to, in place where no gradient is wanted.
+        weight: of this map.
     """
     if hidden_states.ndim == 4:
         hidden_states = hidden_states.flatten(2).transpose(1, 2)
@@ -62,13 +89,15 @@ def attention_map(
     if getattr(attn, "norm_q", None) is not None:
         query, key = attn.norm_q(query), attn.norm_k(key)
     masks = None if attention_mask is None else attention_mask.unflatten(0, (-1, attn.heads))
-    total: Tensor | None = None
     for head in range(attn.heads):
         mask = None if masks is None else masks[:, head]
-        scores = attn.get_attention_scores(query[:, :, head], key[:, :, head], mask).float()
-        total = scores if total is None else total + scores
-    assert total is not None
-    return total / attn.heads
+        scores = attn.get_attention_scores(query[:, :, head], key[:, :, head], mask).float() * (weight / attn.heads)
+        if onto is None or scores.requires_grad:
+            onto = scores if onto is None else onto + scores
+        else:
+            onto += scores
+    assert onto is not None
+    return onto
 
 
 @contextmanager
@@ -90,15 +119,19 @@ def _tapped(network: nn.Module, table: TapTable, taps: Taps, found: dict[str, Te
                     keep(key, output[0] if isinstance(output, tuple) else output)
 
                 handles.append(module.register_forward_hook(hook))
-        for layer in table.attention:
-            for kind, names, leaf in (
-                ("self", taps.self_attention, "attn1"),
-                ("cross", taps.cross_attention, "attn2"),
-            ):
-                if layer.name in names:
-                    attn: Any = network.get_submodule(f"{layer.module}.{leaf}")
-                    processors.append((attn, attn.processor))
-                    attn.set_processor(_AttentionRecorder(attn.processor, partial(keep, f"{kind}:{layer.name}")))
+        modules = {layer.name: layer.module for layer in table.attention}
+        for kind, names, leaf in (("self", taps.self_attention, "attn1"), ("cross", taps.cross_attention, "attn2")):
+            groups: dict[str, list[_Group]] = {}
+            for name in names:
+                members = name.split(AND)
+                group = _Group(len(members), partial(keep, f"{kind}:{name}"))
+                for member in members:
+                    groups.setdefault(member, []).append(group)
+            for member, own in groups.items():
+                attn: Any = network.get_submodule(f"{modules[member]}.{leaf}")
+                processors.append((attn, attn.processor))
+                for group in own:
+                    attn.set_processor(_AttentionRecorder(attn.processor, group))
         yield
     finally:
         for handle in handles:
@@ -137,7 +170,8 @@ def unet_taps(config: Any, encoder_stride: int) -> TapTable:
 
     Stages are ``down0``, ..., ``mid``, ``up0``, ...: the output of each block after its resampler; and the layers in
     the blocks, which the DIFT paper counts one by one: ``up1.r0``, ``up1.a0``, ``up1.r1`` ... for residual blocks and
-    transformers. Attention layers are ``down0.a0`` and so on: the transformers again, for their attention.
+    transformers, with ``up1.a0.self`` for what a transformer's self-attention alone adds. Attention layers are
+    ``down0.a0`` and so on: the transformers again, for their attention.
     """
     channels = list(config.block_out_channels)
     depth = len(channels)
@@ -152,8 +186,10 @@ def unet_taps(config: Any, encoder_stride: int) -> TapTable:
             if name != "mid":
                 features.append(Tap(f"{name}.r{i}", f"{path}.resnets.{i}", width, stride))
             if "CrossAttn" in kind:
+                layer = f"{path}.attentions.{i}.transformer_blocks.0"
+                features.append(Tap(f"{name}.a{i}.self", f"{layer}.attn1", width, stride))
                 features.append(Tap(f"{name}.a{i}", f"{path}.attentions.{i}", width, stride))
-                attention.append(Tap(f"{name}.a{i}", f"{path}.attentions.{i}.transformer_blocks.0", width, stride))
+                attention.append(Tap(f"{name}.a{i}", layer, width, stride))
         features.append(Tap(name, path, width, encoder_stride * 2**out_level))
 
     for i, kind in enumerate(config.down_block_types):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -18,11 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InvalidInput, ModelUnavailable
-from ..types import Capture, Posterior, Taps
+from ..types import AND, Capture, Posterior, Taps
 from .base import Card
 from .capture import run_tapped, unet_taps
 from .pixels import PixelBlocks
-from .words import WordTable
+from .words import WordTable, split_words
 
 SCHEDULE_KEYS = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "trained_betas")
 """What the noise schedule is made from; every scheduler class stores it under these names."""
@@ -33,6 +34,16 @@ def _sums(weight: Tensor) -> bytes:
     flat = weight.detach().flatten().double().cpu()
     ramp = torch.linspace(0.5, 1.5, flat.numel(), dtype=torch.float64)
     return torch.stack([flat.sum(), (flat * ramp).sum()]).numpy().tobytes()
+
+
+class Text(Protocol):
+    """Turns prompts into what the UNet's cross-attention reads."""
+
+    def __call__(self, prompts: Sequence[str]) -> Tensor:
+        """Embed N prompts as (N, tokens, channels)."""
+
+    def token_spans(self, prompt: str) -> list[tuple[int, int]]:
+        """First and last + 1 character of each token; equal for marks that stand for no character."""
 
 
 class Encoder(Protocol):
@@ -81,13 +92,14 @@ class ClipText:
             ModelUnavailable: if tokenizer or encoder cannot be loaded.
         """
         from safetensors import SafetensorError
-        from transformers import CLIPTextModel, CLIPTokenizer
+        from transformers import CLIPTextModel
         from transformers.utils import logging
+
+        tokenizer = self._tokenizer()
 
         shows_bars = logging.is_progress_bar_enabled()
         logging.disable_progress_bar()
         try:
-            tokenizer = CLIPTokenizer.from_pretrained(self.folder / "tokenizer", local_files_only=True)
             encoder = CLIPTextModel.from_pretrained(self.folder / "text_encoder", local_files_only=True)
         except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
             raise _unusable(self.folder, error) from error
@@ -98,6 +110,20 @@ class ClipText:
         ids = tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
         with torch.no_grad():
             return encoder(ids.input_ids)[0].float()
+
+    def token_spans(self, prompt: str) -> list[tuple[int, int]]:
+        """First and last + 1 character of each token; equal for marks that stand for no character."""
+        tokenizer = self._tokenizer()
+        found = tokenizer(prompt, truncation=True, return_offsets_mapping=True)
+        return [(start, end) for start, end in found["offset_mapping"]]
+
+    def _tokenizer(self) -> Any:
+        from transformers import CLIPTokenizerFast
+
+        try:
+            return CLIPTokenizerFast.from_pretrained(self.folder / "tokenizer", local_files_only=True)
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            raise _unusable(self.folder, error) from error
 
 
 class WordText:
@@ -111,6 +137,11 @@ class WordText:
         with torch.no_grad():
             return self.table(self.table.tokenize(prompts))
 
+    def token_spans(self, prompt: str) -> list[tuple[int, int]]:
+        """First and last + 1 character of each token; equal for the start mark."""
+        self.table.tokenize([prompt])
+        return [(0, 0), *(span for _, span in split_words(prompt))][: self.table.length]
+
 
 class LatentBackbone:
     """A frozen latent-diffusion UNet with its encoder, schedule and text encoder."""
@@ -121,7 +152,7 @@ class LatentBackbone:
         unet: Any,
         encoder: Encoder,
         alphas: Tensor,
-        text: Callable[[Sequence[str]], Tensor],
+        text: Text,
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
@@ -198,6 +229,26 @@ class LatentBackbone:
             self._contexts.update(zip(new, self.text(new), strict=True))
         return torch.stack([self._contexts[prompt] for prompt in prompts]).to(self.device, self.dtype)
 
+    def find_words(self, prompt: str, words: Sequence[str]) -> list[tuple[int, ...]]:
+        """The tokens of each word (or phrase) in a prompt, wherever it occurs, found by their characters.
+
+        Raises:
+            InvalidInput: for a word that the prompt does not hold, or only beyond what the model reads.
+        """
+        spans = self.text.token_spans(prompt)
+        found = []
+        for word in words:
+            places = [m.span() for m in re.finditer(rf"(?<!\w){re.escape(word.lower())}(?!\w)", prompt.lower())]
+            tokens = [i for i, (start, end) in enumerate(spans) if any(a < end and start < b for a, b in places)]
+            if not places:
+                raise InvalidInput(f"the prompt {prompt!r} does not hold the word {word!r}")
+            if not tokens:
+                raise InvalidInput(
+                    f"{word!r} lies beyond the {len(spans)} tokens of a text that the model reads; give fewer words"
+                )
+            found.append(tuple(tokens))
+        return found
+
     def read(self, latent: Tensor, timestep: int, context: Tensor, taps: Taps) -> Capture:
         """Run one pass on (B, c, h, w) with (B, tokens, channels), as far as the taps need it.
 
@@ -207,14 +258,25 @@ class LatentBackbone:
         def forward() -> None:
             self.unet(latent.to(self.device, self.dtype), timestep, encoder_hidden_states=context)
 
-        return run_tapped(self.unet, self.taps, taps, forward)
+        capture = run_tapped(self.unet, self.taps, taps, forward)
+        height, width = (side * self.encoder.stride for side in latent.shape[-2:])
+        strides = {f"feature:{tap.name}": tap.stride for tap in self.taps.features}
+        maps = [
+            # what an attention module returns is a row of tokens, not a grid
+            m.transpose(1, 2).unflatten(2, (height // strides[key], width // strides[key]))
+            if key in strides and m.ndim == 3
+            else m
+            for key, m in zip(taps.keys, capture.maps, strict=True)
+        ]
+        return replace(capture, maps=tuple(maps))
 
     def row_bytes(self, height: int, width: int, taps: Taps) -> int:
         """About how much memory one row of a pass takes, for a latent of (height, width): activations and maps."""
         total = 40 * self.taps.features[0].channels * height * width * self.dtype.itemsize
-        for layer in self.taps.attention:
-            queries = height * width * self.encoder.stride**2 // layer.stride**2
-            total += 3 * 4 * queries**2 * (layer.name in taps.self_attention)
+        strides = {layer.name: layer.stride for layer in self.taps.attention}
+        for name in taps.self_attention:
+            queries = height * width * self.encoder.stride**2 // strides[name.split(AND)[0]] ** 2
+            total += 3 * 4 * queries**2
         return total
 
 
@@ -239,7 +301,7 @@ def load_latent(folder: Path, card: Card, device: torch.device, dtype: torch.dty
             vae = _load_part(AutoencoderKL, folder / "vae", device, dtype, without=("decoder", "post_quant_conv"))
             encoder = VaeEncoder(vae.eval().requires_grad_(False))
         is_words = index.get("text_encoder", [""])[-1] == "WordTable"
-        text: Callable[[Sequence[str]], Tensor] = WordText(folder) if is_words else ClipText(folder)
+        text: Text = WordText(folder) if is_words else ClipText(folder)
         for part in () if is_words else ("tokenizer", "text_encoder"):
             if not (folder / part).is_dir():
                 raise FileNotFoundError(f"no {part}/")

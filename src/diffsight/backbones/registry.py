@@ -14,11 +14,12 @@ from .weights import BUNDLED, HUB_ID, from_hub, is_cached
 
 
 def _sd_tasks(side: int) -> dict[Task, ReadSettings]:
-    """The settings of the DIFT paper (Tang et al., 2023, arXiv 2306.03881) at a network's own picture size."""
+    """The settings of the DIFT and DiffSeg papers (arXiv 2306.03881, 2308.12469); ``side`` is for matching."""
     return {
         "semantic": ReadSettings(stage="up1", timestep=261, ensemble=8, size=(side, side)),
         "geometric": ReadSettings(stage="up2", timestep=0, ensemble=8, size=(side, side)),
         "temporal": ReadSettings(stage="up2", timestep=51, ensemble=8, size=(480, 832)),
+        "segmentation": ReadSettings(stage="down2.a1.self", timestep=300, ensemble=1, size=(512, 512), noise=False),
     }
 
 
@@ -26,6 +27,7 @@ POCKET_TASKS: dict[Task, ReadSettings] = {
     "semantic": ReadSettings(stage="up1.a0", timestep=20, ensemble=4, size=(80, 80)),
     "geometric": ReadSettings(stage="up1", timestep=5, ensemble=4, size=(128, 128)),
     "temporal": ReadSettings(stage="up1", timestep=20, ensemble=4, size=(64, 64)),
+    "segmentation": ReadSettings(stage="up1.a0", timestep=50, ensemble=1, size=(64, 64), noise=False),
 }
 
 CARDS: dict[str, Card] = {

@@ -24,6 +24,12 @@ FILLERS = frozenset(
 """Words without content: they are skipped, so that "a photo of a bird" and "bird" mean the same."""
 
 
+def split_words(text: str) -> list[tuple[str, tuple[int, int]]]:
+    """The words of a text that have content, in lower case, with their first and last + 1 character."""
+    matches = re.finditer(r"[^\W\d_]+", text.lower())
+    return [(match[0], match.span()) for match in matches if match[0] not in FILLERS]
+
+
 class WordTable(nn.Module):
     """Text in, context out: (N,) strings to (N, length, width).
 
@@ -53,7 +59,7 @@ class WordTable(nn.Module):
         """
         rows = []
         for text in texts:
-            found = [word for word in re.findall(r"[^\W\d_]+", text.lower()) if word not in FILLERS]
+            found = [word for word, _ in split_words(text)]
             unknown = [word for word in found if word not in self.index]
             if unknown:
                 raise InvalidInput(

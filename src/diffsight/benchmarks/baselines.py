@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..backbones.base import Card, ReadSettings, Tap, TapTable
+from ..errors import InvalidInput
 from ..grid import Size
 from ..types import Capture, Posterior, Taps
 
@@ -43,6 +44,10 @@ class RawPixels:
     def context(self, prompts: Sequence[str]) -> Tensor:
         """An empty context."""
         return torch.zeros(len(prompts), 0, 0)
+
+    def find_words(self, prompt: str, words: Sequence[str]) -> list[tuple[int, ...]]:
+        """Refuse: pixels know no words."""
+        raise InvalidInput(f"raw pixels know no words, so not {', '.join(words)}; use a model")
 
     def read(self, latent: Tensor, timestep: int, context: Tensor, taps: Taps) -> Capture:
         """Return the blocks."""

@@ -65,3 +65,83 @@ def pck(results: Sequence[PairErrors], alpha: float) -> Pck:
         points=sum(map(len, hits)),
         pairs=len(hits),
     )
+
+
+@dataclass(frozen=True)
+class MaskScore:
+    """Unsupervised segmentation, each photo's segments assigned to classes by most shared pixels (Hungarian).
+
+    Attributes:
+        acc: share of pixels whose segment was given their class, percent.
+        miou: intersection over union, totals over all photos, mean over classes, percent; as DiffSeg is scored. Surplus
+            segments go to classes absent from the photo, and which one depends on the order of ties.
+        miou_present: likewise, with only the classes in a photo taking its segments; it has no ties of that kind.
+        images: how many photos were scored.
+    """
+
+    acc: float
+    miou: float
+    miou_present: float
+    images: int
+
+
+def mask_score(results: Sequence[tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]], classes: int) -> MaskScore:
+    """Score photos (DiffSeg: Tian et al., 2024, section 4).
+
+    Args:
+        results: for each photo the segments found and the true classes, (H, W) each; true values from ``classes`` on
+            are not counted; segments at 65535 (not seen) take no class.
+        classes: how many there are.
+
+    Raises:
+        InvalidInput: if no photo has a counted pixel, or shapes differ.
+    """
+    absent_too, present = np.zeros((3, classes)), np.zeros((3, classes))
+    images = 0
+    for found, truth in results:
+        if found.shape != truth.shape:
+            raise InvalidInput(f"labels of {found.shape} do not fit a truth of {truth.shape}")
+        valid = truth < classes
+        if not valid.any():
+            continue
+        images += 1
+        _, segment = np.unique(found[valid], return_inverse=True)
+        shared = np.zeros((classes, max(classes, segment.max() + 1)))
+        np.add.at(shared, (truth[valid], segment), 1)
+        unseen = np.unique(found[valid]) == np.iinfo(np.uint16).max
+        missed = np.zeros(classes)
+        if unseen.any():
+            column = int(np.flatnonzero(unseen)[0])
+            missed, shared[:, column] = shared[:, column].copy(), 0
+        absent_too += _assign(shared, missed, np.arange(classes))
+        present += _assign(shared, missed, np.flatnonzero(shared.sum(axis=1) + missed))
+    if not images:
+        raise InvalidInput("no photo has a pixel of a known class to score")
+    hits, _, misses = absent_too
+    return MaskScore(
+        acc=100 * float(hits.sum() / (hits + misses).sum()),
+        miou=_mean_iou(absent_too),
+        miou_present=_mean_iou(present),
+        images=images,
+    )
+
+
+def _mean_iou(counts: npt.NDArray[np.float64]) -> float:
+    """Mean over the classes that occur, percent, from (3, classes) hits, false and missed pixels."""
+    union = counts.sum(axis=0)
+    return 100 * float((counts[0][union > 0] / union[union > 0]).mean())
+
+
+def _assign(
+    shared: npt.NDArray[np.float64], missed: npt.NDArray[np.float64], rows: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """(3, classes) hits, false and missed pixels, if only ``rows`` may take segments."""
+    from scipy.optimize import linear_sum_assignment
+
+    counts = np.zeros((3, len(shared)))
+    own, columns = linear_sum_assignment(shared[rows], maximize=True)
+    taken = rows[own]
+    counts[0, taken] = shared[taken, columns]
+    counts[1, taken] = shared[:, columns].sum(axis=0) - shared[taken, columns]
+    counts[2] = shared.sum(axis=1) + missed - counts[0]
+    return counts

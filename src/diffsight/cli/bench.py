@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -67,9 +67,57 @@ def keypoints(
     _compare(csv_pairs(table, pairs, seed), "keypoint extent", model, json_file, device, dtype)
 
 
-def _check(pairs: int, json_file: Path | None) -> None:
-    if pairs < 1:
-        raise InvalidInput(f"--pairs {pairs} is too few; use 1 or more")
+@bench.command("segments")
+def segments(
+    photos: Annotated[
+        Path | None, typer.Argument(metavar="[PHOTOS", help="Folder of photos; the world if none.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Argument(metavar="LABELS]", help="Folder of label PNGs of the same names.")
+    ] = None,
+    ignored: Annotated[int | None, typer.Option(help="A label that is not counted, besides 255.")] = None,
+    model: Model = "pocket",
+    scenes: Annotated[int, typer.Option(help="World scenes to draw.")] = 60,
+    json_file: Json = None,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """Unsupervised segmentation: every solver on the model and on the same network untrained, and plain clustering.
+
+    Each photo's segments are assigned to its classes by shared pixels (DiffSeg's protocol); ACC and mIoU in percent.
+    """
+    _check(scenes, json_file, "--scenes")
+    if (photos is None) != (labels is None):
+        raise InvalidInput("give both a folder of photos and a folder of labels, or neither for the world")
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..backbones.registry import load
+    from ..benchmarks.masks import compare, folder_samples, world_scenes
+
+    samples, classes = (
+        world_scenes(scenes) if photos is None or labels is None else folder_samples(photos, labels, ignored)
+    )
+    table = Table("", "ACC", "mIoU", "mIoU, present", title=f"{len(samples)} photos, {classes} classes")
+    report = {}
+    for name, score in compare(load(model, device=device, dtype=dtype), samples, classes):
+        table.add_row(name, f"{score.acc:.1f}", f"{score.miou:.1f}", f"{score.miou_present:.1f}")
+        report[name] = asdict(score)
+    Console().print(table)
+    if json_file is not None:
+        _save(json_file, {"classes": classes, "scores": report})
+
+
+def _save(path: Path, facts: dict[str, Any]) -> None:
+    from ..files import atomic
+
+    with atomic(path) as part:
+        part.write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def _check(count: int, json_file: Path | None, option: str = "--pairs") -> None:
+    if count < 1:
+        raise InvalidInput(f"{option} {count} is too few; use 1 or more")
     if json_file is not None and json_file.is_dir():
         raise InvalidInput(f"--json {json_file} is a folder; give a file")
 
@@ -102,11 +150,8 @@ def _compare(
     )
     print(f"{model}, PCK@0.1 per point: {score:.1f} = {ratios}")
     if json_file is not None:
-        from ..files import atomic
-
         facts = {"threshold": base, "settings": asdict(settings), "pck": report, "pck_0.1_by_category": by_category}
-        with atomic(json_file) as part:
-            part.write_text(json.dumps(facts, indent=2) + "\n")
+        _save(json_file, facts)
 
 
 def _by_category(found: list[PairErrors]) -> dict[str, float]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 from torch import Tensor
 
-from ..backbones.base import Backbone, ReadSettings
+from ..backbones.base import Backbone, adjust
 from ..backbones.registry import load, task_settings
-from ..errors import InvalidInput
 from ..grid import Points
 from ..images import load_picture
 from ..probe import Probe
@@ -107,21 +106,3 @@ class Matcher:
     def scores(self, source: Source, target: Reading, points: Points, size: tuple[int, int]) -> Tensor:
         """Heat maps: the cosine of each point with the whole target photo; (N, rows, columns), NaN where not seen."""
         return nearest.score_maps(source.reading, target, points, *size)
-
-
-def adjust(settings: ReadSettings, changes: dict[str, Any]) -> ReadSettings:
-    """Replace single settings; None keeps the default.
-
-    Raises:
-        InvalidInput: for an unknown setting.
-    """
-    known = [field.name for field in fields(ReadSettings)]
-    for name, value in changes.items():
-        if name not in known:
-            raise InvalidInput(f"unknown setting {name!r}; choose among {', '.join(known)}")
-        if name in ("timestep", "ensemble", "seed") and not (value is None or isinstance(value, int)):
-            raise InvalidInput(f"{name} is {value!r}; it must be a whole number")
-        pair = isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(side, int) for side in value)
-        if name == "size" and not (value is None or pair):
-            raise InvalidInput(f"size is {value!r}; it must be (height, width) in whole pixels")
-    return replace(settings, **{name: value for name, value in changes.items() if value is not None})

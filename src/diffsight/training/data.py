@@ -7,7 +7,6 @@ interrupted.
 from __future__ import annotations
 
 import json
-import re
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..backbones.words import FILLERS
+from ..backbones.words import split_words
 from ..errors import InvalidInput, UnreadableFile
 from ..world import CLUTTER, COLOURS, TUNING, Scene, categories, make_scene
 from .recipe import TOKENS, Recipe
@@ -101,7 +100,7 @@ def _member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 def _words(caption: str) -> list[str]:
-    return [word for word in re.findall(r"[^\W\d_]+", caption.lower()) if word not in FILLERS]
+    return [word for word, _ in split_words(caption)]
 
 
 def vocabulary(photos: Photos) -> list[str]:

@@ -1,0 +1,290 @@
+"""``diffsight segment``: photos cut into their parts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import InvalidInput, UnreadableFile
+
+if TYPE_CHECKING:
+    from ..segmentation.diffseg import DiffSegSettings
+    from ..segmentation.segmenter import Segmenter, Settings
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("segment")(segment)
+
+
+def segment(
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO|FOLDER ...", help="Photos, or folders of photos.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results.")] = Path("segments"),
+    model: Annotated[str, typer.Option(help="A name from `diffsight models`, a folder, or a hub id.")] = "pocket",
+    solver: Annotated[str, typer.Option(help="diffseg, ncut or kmeans.")] = "diffseg",
+    preset: Annotated[
+        str | None, typer.Option(help="diffseg: coco-stuff, cityscapes, demo; ncut: diffcut, sd-1.4.")
+    ] = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option(
+            metavar="T[,T ...]",
+            help="diffseg: distance below which maps merge, one for each iteration (one alone counts three times); "
+            "ncut: cost below which a cut is made.",
+        ),
+    ] = None,
+    anchors: Annotated[int | None, typer.Option(help="diffseg: anchors a side.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="W", help="diffseg: repo, paper, or a number for each attention size.")
+    ] = None,
+    rule: Annotated[str | None, typer.Option(help="diffseg: repo or disjoint.")] = None,
+    refine: Annotated[bool | None, typer.Option("--refine/--no-refine", help="diffseg: refine by k-means.")] = None,
+    power: Annotated[float | None, typer.Option(help="ncut: the affinity is raised to it.")] = None,
+    segments: Annotated[int | None, typer.Option(help="kmeans: how many segments.")] = None,
+    sweep: Annotated[
+        str | None, typer.Option(metavar="T,T ...", help="diffseg: also draw the photo cut at each threshold.")
+    ] = None,
+    heat: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y", help="Also draw where this point attends to; repeat for more.")
+    ] = None,
+    names: Annotated[str | None, typer.Option(metavar="WORD,...", help="Words that segments may be called.")] = None,
+    caption: Annotated[str | None, typer.Option(help="A sentence whose words segments may be called.")] = None,
+    margin: Annotated[float, typer.Option(help="Least lead of the best word, 0 to 1; below it no name.")] = 0.0,
+    merge_names: Annotated[bool, typer.Option("--merge-names", help="Join segments of one name.")] = False,
+    size: Annotated[int | None, typer.Option(help="Side of the network's input, pixels (of equal area).")] = None,
+    fit: Annotated[
+        str | None, typer.Option(help="stretch (the photo's shape), crop (the paper's square), pad.")
+    ] = None,
+    stage: Annotated[str | None, typer.Option(help="ncut: feature stage, such as down2.a1.self.")] = None,
+    timestep: Annotated[int | None, typer.Option(help="Noise index, 0 to 999.")] = None,
+    noise: Annotated[
+        bool | None, typer.Option("--noise/--no-noise", help="Add noise, or leave the photo clean.")
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(help="What the model is told to see while cutting.")] = None,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal results.")] = 0,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
+    store: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep what the network saw, for later runs.")
+    ] = None,
+) -> None:
+    """Cut photos into their parts, without training, prompt or number of classes.
+
+    Writes for each photo an overlay (NAME_overlay.png), its labels (NAME_labels.png) and NAME.json with COCO masks. A
+    run that was stopped goes on where it stood; files that cannot be read are listed at the end (exit code 1).
+    """
+    from .match import parse_point
+
+    jobs = _jobs(photos, out)
+    thresholds = _numbers(threshold, "--threshold")
+    steps = _numbers(sweep, "--sweep")
+    points = [parse_point(text) for text in heat or []]
+    settings = _settings(
+        solver,
+        preset,
+        seed,
+        threshold=thresholds,
+        anchors=anchors,
+        weights=weights,
+        rule=rule,
+        refine=refine,
+        power=power,
+        segments=segments,
+    )
+    swept = _swept(settings, steps) if steps else []
+    if points and solver == "ncut":
+        raise InvalidInput("--heat shows self-attention, which --solver ncut does not read; use diffseg or kmeans")
+    if not 0 <= margin <= 1:
+        raise InvalidInput(f"--margin {margin} does not suit; use 0 to 1")
+    words = None if names is None else names.split(",")
+
+    from ..backbones.registry import load
+    from ..segmentation.segmenter import Segmenter
+
+    changes: dict[str, Any] = {
+        "size": None if size is None else (size, size),
+        "fit": fit,
+        "stage": stage,
+        "timestep": timestep,
+        "noise": noise,
+        "prompt": prompt,
+        "seed": seed,
+    }
+    backbone = load(model, device=device, dtype=dtype)
+    segmenter = Segmenter(backbone, solver=solver, settings=settings, store=store, **changes)  # type: ignore[arg-type]
+    segmenter.words(words, caption)
+    naming = {"names": words, "caption": caption, "margin": margin, "merge": merge_names}
+    facts = {
+        "model": backbone.card.name,
+        "weights": backbone.fingerprint,
+        "solver": solver,
+        "settings": asdict(segmenter.settings),
+        "reading": asdict(segmenter.reading),
+        "naming": naming,
+    }
+    failed = _run(jobs, out, segmenter, naming, json.loads(json.dumps(facts)), swept, points)
+    print(out)
+    if failed:
+        for line in failed:
+            print(f"skipped: {line}")
+        raise typer.Exit(1)
+
+
+def _jobs(photos: list[Path], out: Path) -> dict[str, Path]:
+    """Every photo by the stem of its results; photos of one stem keep their ending in it."""
+    if out.exists() and not out.is_dir():
+        raise InvalidInput(f"--out {out} is a file; give a folder")
+    files: list[Path] = []
+    for path in photos:
+        if path.is_dir():
+            if out.resolve().is_relative_to(path.resolve()):
+                raise InvalidInput(f"--out {out} lies in the folder of photos {path}; give a folder outside of it")
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in ENDINGS and p.is_file())
+            if not inside:
+                raise InvalidInput(f"{path} holds no photos (looked for {', '.join(ENDINGS)})")
+            files += inside
+        else:
+            files.append(path)
+    files = list({path.resolve(): path for path in files}.values())
+    stems = Counter(path.stem for path in files)
+    jobs: dict[str, Path] = {}
+    for path in files:
+        stem = path.stem if stems[path.stem] == 1 else f"{path.stem}_{path.suffix[1:]}"
+        if stem in jobs:
+            stem = f"{stem}_{hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()}"
+        jobs[stem] = path
+    return jobs
+
+
+def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InvalidInput(f"{option} {text!r} is no list of numbers; write for example {option} 0.9,0.9,0.9") from None
+
+
+TAKES = {
+    "diffseg": ("threshold", "anchors", "weights", "rule", "refine"),
+    "ncut": ("threshold", "power"),
+    "kmeans": ("segments",),
+}
+"""The options that each solver has."""
+
+
+def _settings(solver: str, preset: str | None, seed: int, **options: Any) -> Settings:
+    """The solver's settings: its preset, with what was given on the command line put in."""
+    from ..segmentation import diffseg, ncut
+    from ..segmentation.segmenter import KMeansSettings
+
+    if solver not in TAKES:
+        raise InvalidInput(f"unknown solver {solver!r}; use {', '.join(TAKES)}")
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if name not in TAKES[solver]:
+            raise InvalidInput(f"--{name} does not suit --solver {solver}, which takes --{', --'.join(TAKES[solver])}")
+    known: dict[str, dict[str, Any]] = {"diffseg": {**diffseg.PRESETS}, "ncut": {**ncut.PRESETS}, "kmeans": {}}
+    presets = known[solver]
+    if preset is not None and preset not in presets:
+        raise InvalidInput(f"unknown preset {preset!r} for {solver}; use {', '.join(presets) or 'none'}")
+    if solver == "kmeans":
+        return KMeansSettings(**given, seed=seed)
+    thresholds = given.pop("threshold", None)
+    if solver == "ncut":
+        if thresholds is not None:
+            if len(thresholds) != 1:
+                raise InvalidInput(f"--threshold gives {len(thresholds)} numbers; ncut takes one")
+            given["threshold"] = thresholds[0]
+        return replace(presets[preset] if preset else ncut.NcutSettings(), **given)
+    if thresholds is not None:
+        given["thresholds"] = thresholds * 3 if len(thresholds) == 1 else thresholds
+    if "weights" in given:
+        text = given.pop("weights")
+        given["weighting"] = text if text in ("repo", "paper") else _numbers(text, "--weights")
+    return replace(presets[preset] if preset else diffseg.DiffSegSettings(), **given)
+
+
+def _swept(settings: Settings, steps: tuple[float, ...]) -> list[DiffSegSettings]:
+    from ..segmentation.diffseg import DiffSegSettings
+
+    if not isinstance(settings, DiffSegSettings):
+        raise InvalidInput("--sweep moves the threshold of diffseg; it does not suit another --solver")
+    return [replace(settings, thresholds=(step,) * 3) for step in steps]
+
+
+def _run(
+    jobs: dict[str, Path],
+    out: Path,
+    segmenter: Segmenter,
+    naming: dict[str, Any],
+    facts: dict[str, Any],
+    swept: list[DiffSegSettings],
+    points: list[tuple[float, float]],
+) -> list[str]:
+    """Cut every photo that has no result yet; returns a line for each that could not be read."""
+    from tqdm import tqdm
+
+    failed = []
+    for stem, path in tqdm(jobs.items(), desc="cutting", unit="photo", disable=len(jobs) == 1):
+        try:
+            digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() if path.is_file() else ""
+            own = {"photo": str(path), "photo_digest": digest, **facts}
+            if not (swept or points) and _is_done(out / f"{stem}.json", own):
+                continue
+            _one(stem, path, out, segmenter, naming, own, swept, points)
+        except UnreadableFile as error:
+            if len(jobs) == 1:
+                raise
+            failed.append(str(error))
+    return failed
+
+
+def _is_done(path: Path, facts: dict[str, Any]) -> bool:
+    """Whether a result of the same photo and settings is there; it is written last."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and all(found.get(key) == value for key, value in facts.items() if key != "photo")
+
+
+def _one(
+    stem: str,
+    path: Path,
+    out: Path,
+    segmenter: Segmenter,
+    naming: dict[str, Any],
+    facts: dict[str, Any],
+    swept: list[DiffSegSettings],
+    points: list[tuple[float, float]],
+) -> None:
+    import numpy as np
+
+    from ..draw import draw_heat, draw_segments, draw_sheet, panel_size, save_picture, segment_colours
+    from ..images import load_picture
+    from ..segmentation.export import save_description, save_labels
+
+    picture = load_picture(path)
+    segmenter.fit(picture).check_points(np.array(points).reshape(-1, 2), "--heat point")
+    prepared = segmenter.prepare(picture)
+    found = segmenter.segment(prepared, **naming)
+    save_picture(draw_segments(picture, found), out / f"{stem}_overlay.png")
+    save_labels(found, out / f"{stem}_labels.png", segment_colours(len(found)))
+    width, height = panel_size(picture)
+    for number, point in enumerate(points, start=1):
+        attention = segmenter.attention_at(prepared, point, (height, width))
+        save_picture(draw_heat(picture, attention, np.array(point)), out / f"{stem}_heat_{number:02d}.png")
+    if swept:
+        cuts = [segmenter.cut(prepared, settings) for settings in swept]
+        titles = [f"{s.thresholds[0]:g}: {len(cut)} segments" for s, cut in zip(swept, cuts, strict=True)]
+        save_picture(draw_sheet([draw_segments(picture, cut) for cut in cuts], titles), out / f"{stem}_sweep.png")
+    save_description(found, out / f"{stem}.json", **facts)
