@@ -124,6 +124,7 @@ class Card:
         parameters: of all parts that are loaded, in millions.
         source: hub id, or ``bundled``.
         tasks: default settings for each task.
+        merge_threshold: distance (nats) below which DiffSeg merges this model's attention maps.
     """
 
     name: str
@@ -132,6 +133,7 @@ class Card:
     parameters: float
     source: str
     tasks: dict[Task, ReadSettings] = field(repr=False)
+    merge_threshold: float = 1.1
 
 
 class Backbone(Protocol):

@@ -30,6 +30,8 @@ POCKET_TASKS: dict[Task, ReadSettings] = {
     "segmentation": ReadSettings(stage="up1.a0", timestep=50, ensemble=1, size=(64, 64), noise=False),
 }
 
+POCKET_MERGE_THRESHOLD = 0.15
+
 CARDS: dict[str, Card] = {
     card.name: card
     for card in (
@@ -40,6 +42,7 @@ CARDS: dict[str, Card] = {
             parameters=16.6,
             source="bundled",
             tasks=POCKET_TASKS,
+            merge_threshold=POCKET_MERGE_THRESHOLD,
         ),
         Card(
             name="sd-2.1",
@@ -135,10 +138,12 @@ def _folder_card(folder: Path, name: str) -> Card:
     """A card for weights that the registry does not know, from their configuration."""
     try:
         config = json.loads((folder / "unet" / "config.json").read_text())
-        tasks = POCKET_TASKS if (folder / "pixels").is_dir() else _sd_tasks(8 * int(config["sample_size"]))
+        is_pocket = (folder / "pixels").is_dir()
+        tasks = POCKET_TASKS if is_pocket else _sd_tasks(8 * int(config["sample_size"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelUnavailable(
             f"{name} is not a model folder ({' '.join(str(error).split())[:160]}); it must hold unet/config.json, "
             "scheduler/, text_encoder/, tokenizer/ and vae/ as a Stable Diffusion repository does"
         ) from None
-    return Card(name, "weights from a folder", "see their source", float("nan"), str(folder), tasks)
+    threshold = POCKET_MERGE_THRESHOLD if is_pocket else Card.merge_threshold
+    return Card(name, "weights from a folder", "see their source", float("nan"), str(folder), tasks, threshold)

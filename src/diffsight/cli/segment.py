@@ -107,6 +107,7 @@ def segment(
     words = None if names is None else names.split(",")
 
     from ..backbones.registry import load
+    from ..segmentation.diffseg import DiffSegSettings
     from ..segmentation.segmenter import Segmenter
 
     changes: dict[str, Any] = {
@@ -119,6 +120,8 @@ def segment(
         "seed": seed,
     }
     backbone = load(model, device=device, dtype=dtype)
+    if isinstance(settings, DiffSegSettings) and preset is None and thresholds is None:
+        settings = replace(settings, thresholds=(backbone.card.merge_threshold,) * 3)
     segmenter = Segmenter(backbone, solver=solver, settings=settings, store=store, **changes)  # type: ignore[arg-type]
     segmenter.words(words, caption)
     naming = {"names": words, "caption": caption, "margin": margin, "merge": merge_names}

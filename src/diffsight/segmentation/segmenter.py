@@ -120,8 +120,9 @@ class Segmenter:
     ) -> None:
         if solver not in get_args(Solver):
             raise InvalidInput(f"unknown solver {solver!r}; use {', '.join(get_args(Solver))}")
+        self.backbone = load(model, device=device, dtype=dtype) if isinstance(model, str | Path) else model
         defaults: dict[str, Settings] = {
-            "diffseg": DiffSegSettings(),
+            "diffseg": DiffSegSettings(thresholds=(self.backbone.card.merge_threshold,) * 3),
             "ncut": NcutSettings(),
             "kmeans": KMeansSettings(),
         }
@@ -129,7 +130,6 @@ class Segmenter:
         if type(self.settings) is not type(defaults[solver]):
             raise InvalidInput(f"solver {solver!r} takes {type(defaults[solver]).__name__}, not {self.settings!r}")
         self.solver = solver
-        self.backbone = load(model, device=device, dtype=dtype) if isinstance(model, str | Path) else model
         self.reading = adjust(task_settings(self.backbone.card, "segmentation"), changes)
         self.probe = Probe(self.backbone, store=store)
 
