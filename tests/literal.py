@@ -38,7 +38,7 @@ def aggregate(levels: list[tuple[Tensor, tuple[int, int]]], weights: list[float]
 
 def divergence(p: Tensor, q: Tensor) -> float:
     """Symmetric Kullback-Leibler divergence of two distributions, in nats."""
-    p, q = p.double().clamp(min=1e-38), q.double().clamp(min=1e-38)
+    p, q = p.double().clamp(min=1.2e-38), q.double().clamp(min=1.2e-38)
     return float(0.5 * (p * (p / q).log()).sum() + 0.5 * (q * (q / p).log()).sum())
 
 

@@ -202,4 +202,5 @@ class Segmentation:
         from scipy.ndimage import find_objects
 
         found = find_objects(np.where(self.labels == VOID, 0, self.labels.astype(np.int32) + 1), len(self))
-        return np.array([[0] * 4 if f is None else [f[1].start, f[0].start, f[1].stop, f[0].stop] for f in found])
+        boxes = [[0] * 4 if f is None else [f[1].start, f[0].start, f[1].stop, f[0].stop] for f in found]
+        return np.array(boxes, np.int64).reshape(-1, 4)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffsight.errors import InvalidInput
+from diffsight.segmentation import aggregate
 from diffsight.segmentation.aggregate import Aggregate, Level
 from diffsight.segmentation.diffseg import (
     PRESETS,
@@ -84,6 +85,17 @@ def test_a_distance_at_the_threshold_is_decided_in_double_precision():
     assert merging.near(np.nextafter(exact, 9))[3, 9]
     merging.distances[3, 9] = exact + 5e-6  # rounding of the products cannot change the decision
     assert merging.near(exact + 1e-6)[3, 9]
+
+
+def test_tiles_of_any_size_give_the_same_proposals(monkeypatch):
+    maps = draw_maps((6, 7), 5, 0.5)
+    settings = DiffSegSettings(thresholds=(0.4,) * 2, anchors=5)
+    whole = Merging(Aggregate([Level(maps, (6, 7))], [1.0]), 5)
+    monkeypatch.setattr(aggregate, "TILE_BYTES", 4 * 42 * 5)
+    monkeypatch.setattr(aggregate, "KEEP_BYTES", 0)
+    streamed = Merging(Aggregate([Level(maps, (6, 7))], [1.0]), 5)
+    torch.testing.assert_close(streamed.distances, whole.distances, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(streamed.proposals(settings), whole.proposals(settings))
 
 
 def test_blocks_come_back_exactly():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -133,7 +133,7 @@ def segment(
         "reading": asdict(segmenter.reading),
         "naming": naming,
     }
-    failed = _run(jobs, out, segmenter, naming, json.loads(json.dumps(facts)), swept, points)
+    failed = _run(jobs, _Work(out, segmenter, naming, json.loads(json.dumps(facts)), swept, points))
     print(out)
     if failed:
         for line in failed:
@@ -224,15 +224,19 @@ def _swept(settings: Settings, steps: tuple[float, ...]) -> list[DiffSegSettings
     return [replace(settings, thresholds=(step,) * 3) for step in steps]
 
 
-def _run(
-    jobs: dict[str, Path],
-    out: Path,
-    segmenter: Segmenter,
-    naming: dict[str, Any],
-    facts: dict[str, Any],
-    swept: list[DiffSegSettings],
-    points: list[tuple[float, float]],
-) -> list[str]:
+@dataclass(frozen=True)
+class _Work:
+    """What is done to every photo, and the facts that its result records."""
+
+    out: Path
+    segmenter: Segmenter
+    naming: dict[str, Any]
+    facts: dict[str, Any]
+    swept: list[DiffSegSettings]
+    points: list[tuple[float, float]]
+
+
+def _run(jobs: dict[str, Path], work: _Work) -> list[str]:
     """Cut every photo that has no result yet; returns a line for each that could not be read."""
     from tqdm import tqdm
 
@@ -240,10 +244,10 @@ def _run(
     for stem, path in tqdm(jobs.items(), desc="cutting", unit="photo", disable=len(jobs) == 1):
         try:
             digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() if path.is_file() else ""
-            own = {"photo": str(path), "photo_digest": digest, **facts}
-            if not (swept or points) and _is_done(out / f"{stem}.json", own):
+            own = {"photo": str(path), "photo_digest": digest, **work.facts}
+            if not (work.swept or work.points) and _is_done(work.out / f"{stem}.json", own):
                 continue
-            _one(stem, path, out, segmenter, naming, own, swept, points)
+            _one(stem, path, own, work)
         except UnreadableFile as error:
             if len(jobs) == 1:
                 raise
@@ -260,34 +264,26 @@ def _is_done(path: Path, facts: dict[str, Any]) -> bool:
     return isinstance(found, dict) and all(found.get(key) == value for key, value in facts.items() if key != "photo")
 
 
-def _one(
-    stem: str,
-    path: Path,
-    out: Path,
-    segmenter: Segmenter,
-    naming: dict[str, Any],
-    facts: dict[str, Any],
-    swept: list[DiffSegSettings],
-    points: list[tuple[float, float]],
-) -> None:
+def _one(stem: str, path: Path, facts: dict[str, Any], work: _Work) -> None:
     import numpy as np
 
     from ..draw import draw_heat, draw_segments, draw_sheet, panel_size, save_picture, segment_colours
     from ..images import load_picture
     from ..segmentation.export import save_description, save_labels
 
+    out, segmenter = work.out, work.segmenter
     picture = load_picture(path)
-    segmenter.fit(picture).check_points(np.array(points).reshape(-1, 2), "--heat point")
+    segmenter.fit(picture).check_points(np.array(work.points).reshape(-1, 2), "--heat point")
     prepared = segmenter.prepare(picture)
-    found = segmenter.segment(prepared, **naming)
+    found = segmenter.segment(prepared, **work.naming)
     save_picture(draw_segments(picture, found), out / f"{stem}_overlay.png")
     save_labels(found, out / f"{stem}_labels.png", segment_colours(len(found)))
     width, height = panel_size(picture)
-    for number, point in enumerate(points, start=1):
+    for number, point in enumerate(work.points, start=1):
         attention = segmenter.attention_at(prepared, point, (height, width))
         save_picture(draw_heat(picture, attention, np.array(point)), out / f"{stem}_heat_{number:02d}.png")
-    if swept:
-        cuts = [segmenter.cut(prepared, settings) for settings in swept]
-        titles = [f"{s.thresholds[0]:g}: {len(cut)} segments" for s, cut in zip(swept, cuts, strict=True)]
+    if work.swept:
+        cuts = [segmenter.cut(prepared, settings) for settings in work.swept]
+        titles = [f"{s.thresholds[0]:g}: {len(cut)} segments" for s, cut in zip(work.swept, cuts, strict=True)]
         save_picture(draw_sheet([draw_segments(picture, cut) for cut in cuts], titles), out / f"{stem}_sweep.png")
     save_description(found, out / f"{stem}.json", **facts)

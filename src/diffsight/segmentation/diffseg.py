@@ -19,8 +19,9 @@ from ..errors import InvalidInput
 from ..grid import Size
 from .aggregate import Aggregate, Weighting
 
-TINY = 1e-38
-"""Shares are not taken below this before a logarithm, so that a zero neither becomes NaN nor loses its anchor."""
+TINY = 1.2e-38
+"""Shares are not taken below this (float32 without subnormals) before a logarithm, so that a zero neither becomes NaN
+nor loses its anchor."""
 
 GUARD = 1e-4
 """Distances this close to the threshold are computed again in double precision."""

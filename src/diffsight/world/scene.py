@@ -275,7 +275,7 @@ class Cast:
         words = tuple(COLOURS)
         base = words[rng.integers(len(words))]
         canvas = background(rng, height, width, np.clip(np.array(COLOURS[base]) + rng.uniform(-0.08, 0.08, 3), 0, 1))
-        if backdrop is not None:
+        if backdrop is not None:  # the background is drawn all the same, so that what is painted on it stays the same
             canvas = backdrop.astype(np.float32) / 255
         _clutter(rng, canvas, int(rng.integers(0, 5)))
         angle, strength = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.35)
