@@ -79,3 +79,20 @@ def ncut_cost(weights: np.ndarray, side: np.ndarray) -> float:
     upper = sum(weights[i, j] for i in n for j in n if side[i])
     lower = sum(weights[i, j] for i in n for j in n if not side[i])
     return cut / upper + cut / lower
+
+
+def guided_filter(colours: np.ndarray, mask: np.ndarray, radius: int, smoothness: float) -> np.ndarray:
+    """Guided filter: ridge regression of the mask on colour in every window, averaged over the windows of a pixel."""
+    height, width = mask.shape
+    total, count = np.zeros(mask.shape), np.zeros(mask.shape)
+    for y in range(radius, height - radius):
+        for x in range(radius, width - radius):
+            window = slice(y - radius, y + radius + 1), slice(x - radius, x + radius + 1)
+            guide, wanted = colours[window].reshape(-1, 3), mask[window].ravel()
+            centred = guide - guide.mean(axis=0)
+            spread = centred.T @ centred / len(guide) + smoothness * np.eye(3)
+            slope = np.linalg.solve(spread, centred.T @ (wanted - wanted.mean()) / len(guide))
+            offset = wanted.mean() - slope @ guide.mean(axis=0)
+            total[window] += colours[window] @ slope + offset
+            count[window] += 1
+    return total / np.maximum(count, 1)

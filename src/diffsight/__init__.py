@@ -19,6 +19,7 @@ _HOMES = {
     "save_segments": "api",
     "load_picture": "api",
     "Matcher": "api",
+    "Captioner": "api",
     "Segmenter": "api",
     "Probe": "api",
     "DiffsightError": "errors",

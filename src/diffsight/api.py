@@ -9,6 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from .backbones.base import Backbone
+from .backbones.captioner import Captioner
 from .backbones.registry import load
 from .draw import draw_segments, segment_colours
 from .errors import InvalidInput
@@ -20,6 +21,7 @@ from .segmentation.segmenter import Segmenter, Settings, Solver
 from .types import Matches, Segmentation
 
 __all__ = [
+    "Captioner",
     "Matcher",
     "Probe",
     "Segmenter",
@@ -68,7 +70,7 @@ def segment(
     solver: Solver = "diffseg",
     settings: Settings | None = None,
     names: Sequence[str] | None = None,
-    caption: str | None = None,
+    caption: str | Captioner | None = None,
     **changes: Any,
 ) -> Segmentation:
     """Cut a photo into its parts, in one call.
@@ -79,8 +81,8 @@ def segment(
         solver: ``diffseg``, ``ncut`` or ``kmeans``.
         settings: the solver's.
         names: words that segments may be called.
-        caption: a sentence whose words segments may be called.
-        **changes: ``device``, ``dtype``, ``store``, and single settings of the reading, as for ``Segmenter``.
+        caption: a sentence whose words segments may be called, or a ``Captioner``, which writes one.
+        **changes: ``borders``, ``device``, ``dtype``, ``store``, and single settings, as for ``Segmenter``.
 
     Returns:
         Labels at the photo's size, with areas, boxes, scores and names.

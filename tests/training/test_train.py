@@ -56,16 +56,16 @@ def test_batches_are_a_function_of_the_step(photos):
         assert torch.equal(x.places, y.places)
     assert a[0].pictures.shape == (4, 3, 32, 32)
     assert a[7].pictures.shape == (2, 3, 64, 64)
-    assert a[7].places.shape == (2, 32, 16, 16)
+    assert a[7].places.shape == (2, 32, 48, 48)
 
 
 def _shares(mask):
-    """The share of each 4x4 block."""
-    return mask.astype(float).reshape(16, 4, 16, 4).mean(axis=(1, 3))
+    """The share of each 2x2 block."""
+    return mask.astype(float).reshape(48, 2, 48, 2).mean(axis=(1, 3))
 
 
 def test_a_caption_asks_for_parts_by_name():
-    scene = make_scene(3, 64, kinds=("bird",))
+    scene = make_scene(3, 96, kinds=("bird",))
     question = _ask_caption(scene, ["bird", "grey", "wing", "leg", "left"])
     names = np.array(["", *(part.name for part in categories()["bird"].parts)])[scene.parts]
     for token, mask in ((0, scene.parts == 0), (1, scene.parts > 0), (3, names == "wing"), (4, names == "leg")):
@@ -75,7 +75,7 @@ def test_a_caption_asks_for_parts_by_name():
 
 
 def test_labels_tell_siblings_apart(rng):
-    scene = make_scene(3, 64, kinds=("face", "dog"))
+    scene = make_scene(3, 96, kinds=("face", "dog"))
     question = _ask_labels(scene, rng)
     text = " ".join(question.words)
     assert set(question.words) <= set(vocabulary(Photos()))

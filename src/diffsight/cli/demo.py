@@ -1,4 +1,4 @@
-"""``diffsight demo``: the main job on photos that come with scikit-image, and on pictures of the procedural world."""
+"""``diffsight demo``: its jobs on photos that come with scikit-image, and on pictures of the procedural world."""
 
 from __future__ import annotations
 
@@ -24,19 +24,21 @@ def demo(
     photos: Annotated[list[Path] | None, typer.Argument(metavar="[A B]", help="Two photos of your own.")] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the pictures.")] = Path("demo"),
 ) -> None:
-    """Match points with the bundled model and print where the pictures are."""
+    """Match points and cut photos into parts with the bundled model, and print where the pictures are."""
     if photos and len(photos) != 2:
         raise InvalidInput(f"{len(photos)} photos given; the demo takes two, or none for its own")
 
-    import numpy as np
+    from PIL import Image
 
-    from ..draw import Panel, draw_panels, save_picture
+    from ..draw import Panel, draw_panels, draw_segments, draw_sheet, save_picture
     from ..images import load_picture
     from ..matching.matcher import Matcher
+    from ..segmentation.segmenter import Segmenter
     from ..types import Picture
-    from ..world import RESERVED, make_pair
+    from ..world import RESERVED, make_pair, make_scene
 
     matcher = Matcher("pocket")
+    segmenter = Segmenter(matcher.backbone)
 
     def show(name: str, source: Picture, target: Picture, points: np.ndarray | None) -> None:
         prepared = matcher.source(source, points)
@@ -50,20 +52,29 @@ def demo(
         save_picture(draw_panels(panels), out / f"{name}.png")
         print(out / f"{name}.png", flush=True)
 
+    def cut(name: str, picture: Picture) -> None:
+        found = segmenter.segment(picture)
+        images = [Image.fromarray(picture.array()), draw_segments(picture, found)]
+        save_picture(draw_sheet(images, ["photo", f"{len(found)} segments"], side=480), out / f"{name}.png")
+        print(out / f"{name}.png", flush=True)
+
     if photos:
         show("yours", load_picture(photos[0]), load_picture(photos[1]), None)
+        cut("yours_segments", load_picture(photos[0]))
     else:
-        for name, left, right, points in _photos():
-            show(name, load_picture(left), load_picture(right), np.array(points, dtype=float) if points else None)
+        left, right, portrait = _photos()
+        show("motorcycle", load_picture(left), load_picture(right), None)
+        cut("portrait_segments", load_picture(portrait))
     for i, kind in enumerate(WORLD_KINDS):
         pair = make_pair(RESERVED + 777_000 + i, 256, kind=kind)
         seen = pair.source.objects[0].visible & pair.target.objects[0].visible
         a, b = load_picture(pair.source.image), load_picture(pair.target.image)
         show(f"world_{kind}", a, b, pair.source.objects[0].keypoints[seen])
+    cut("world_segments", load_picture(make_scene(RESERVED + 777_100, 256, count=2).image))
 
 
-def _photos() -> list[tuple[str, np.ndarray, np.ndarray, list[tuple[float, float]]]]:
-    """Photos that scikit-image ships, which anyone may use, with points to look for."""
+def _photos() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Photos that scikit-image ships, which anyone may use: two views of a motorcycle, and a portrait."""
     try:
         from skimage import data
     except ImportError:
@@ -72,4 +83,4 @@ def _photos() -> list[tuple[str, np.ndarray, np.ndarray, list[tuple[float, float
             "pip install 'diffsight[demo]', or give two photos"
         ) from None
     left, right, _ = data.stereo_motorcycle()
-    return [("motorcycle", left, right, [])]
+    return left, right, data.astronaut()

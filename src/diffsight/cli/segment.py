@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 
+SHEET = 48
+"""Photos on a contact sheet at most."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -49,6 +52,9 @@ def segment(
     refine: Annotated[bool | None, typer.Option("--refine/--no-refine", help="diffseg: refine by k-means.")] = None,
     power: Annotated[float | None, typer.Option(help="ncut: the affinity is raised to it.")] = None,
     segments: Annotated[int | None, typer.Option(help="kmeans: how many segments.")] = None,
+    borders: Annotated[
+        float, typer.Option(metavar="CELLS", help="How far borders may move to reach an edge of the photo, 0 to 4.")
+    ] = 0.0,
     sweep: Annotated[
         str | None, typer.Option(metavar="T,T ...", help="diffseg: also draw the photo cut at each threshold.")
     ] = None,
@@ -57,6 +63,9 @@ def segment(
     ] = None,
     names: Annotated[str | None, typer.Option(metavar="WORD,...", help="Words that segments may be called.")] = None,
     caption: Annotated[str | None, typer.Option(help="A sentence whose words segments may be called.")] = None,
+    captioner: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="BLIP folder or hub id that writes the caption.")
+    ] = None,
     margin: Annotated[float, typer.Option(help="Least lead of the best word, 0 to 1; below it no name.")] = 0.0,
     merge_names: Annotated[bool, typer.Option("--merge-names", help="Join segments of one name.")] = False,
     size: Annotated[int | None, typer.Option(help="Side of the network's input, pixels (of equal area).")] = None,
@@ -78,8 +87,8 @@ def segment(
 ) -> None:
     """Cut photos into their parts, without training, prompt or number of classes.
 
-    Writes for each photo an overlay (NAME_overlay.png), its labels (NAME_labels.png) and NAME.json with COCO masks. A
-    run that was stopped goes on where it stood; files that cannot be read are listed at the end (exit code 1).
+    Writes for each photo an overlay (NAME_overlay.png), its labels (NAME_labels.png) and NAME.json with COCO masks,
+    and for a folder a contact sheet (sheet.png). A run that was stopped goes on where it stood; files that cannot be read are listed at the end (exit code 1).
     """
     from .match import parse_point
 
@@ -105,7 +114,10 @@ def segment(
     if not 0 <= margin <= 1:
         raise InvalidInput(f"--margin {margin} does not suit; use 0 to 1")
     words = None if names is None else names.split(",")
+    if captioner is not None and caption is not None:
+        raise InvalidInput("--captioner writes the caption, so --caption does not go with it; give one of them")
 
+    from ..backbones.captioner import Captioner
     from ..backbones.registry import load
     from ..segmentation.diffseg import DiffSegSettings
     from ..segmentation.segmenter import Segmenter
@@ -122,16 +134,26 @@ def segment(
     backbone = load(model, device=device, dtype=dtype)
     if isinstance(settings, DiffSegSettings) and preset is None and thresholds is None:
         settings = replace(settings, thresholds=(backbone.card.merge_threshold,) * 3)
-    segmenter = Segmenter(backbone, solver=solver, settings=settings, store=store, **changes)  # type: ignore[arg-type]
+    segmenter = Segmenter(
+        backbone,
+        solver=solver,  # type: ignore[arg-type]
+        settings=settings,
+        borders=borders,
+        store=store,
+        **changes,
+    )
     segmenter.words(words, caption)
     naming = {"names": words, "caption": caption, "margin": margin, "merge": merge_names}
+    if captioner is not None:
+        naming["caption"] = Captioner(captioner, device=device)
     facts = {
         "model": backbone.card.name,
         "weights": backbone.fingerprint,
         "solver": solver,
         "settings": asdict(segmenter.settings),
+        "borders": borders,
         "reading": asdict(segmenter.reading),
-        "naming": naming,
+        "naming": {**naming, "caption": caption, "captioner": captioner},
     }
     failed = _run(jobs, _Work(out, segmenter, naming, json.loads(json.dumps(facts)), swept, points))
     print(out)
@@ -252,7 +274,26 @@ def _run(jobs: dict[str, Path], work: _Work) -> list[str]:
             if len(jobs) == 1:
                 raise
             failed.append(str(error))
+    if len(jobs) > 1:
+        _save_sheet([stem for stem in jobs if (work.out / f"{stem}_overlay.png").exists()], work.out)
     return failed
+
+
+def _save_sheet(stems: list[str], out: Path) -> None:
+    """A contact sheet of the overlays, of evenly chosen ones if there are many."""
+    from PIL import Image
+
+    from ..draw import draw_sheet, save_picture
+
+    chosen = [stems[i * len(stems) // SHEET] for i in range(SHEET)] if len(stems) > SHEET else stems
+    if not chosen:
+        return
+    small = []
+    for stem in chosen:
+        with Image.open(out / f"{stem}_overlay.png") as image:
+            image.thumbnail((240, 240))
+            small.append(image.copy())
+    save_picture(draw_sheet(small, chosen), out / "sheet.png")
 
 
 def _is_done(path: Path, facts: dict[str, Any]) -> bool:

@@ -61,10 +61,22 @@ def label_pixels(maps: Array, grid: Size, fit: Fit) -> Segmentation:
     stack = np.asarray(maps, np.float64).reshape(len(maps), *grid)
     top, bottom, left, right = fit.window
     labels = np.full(fit.original, VOID, np.uint16)
-    seen = winners(stack, fit.pixel_rows(grid), fit.pixel_columns(grid))
-    used, compact = np.unique(seen, return_inverse=True)
-    labels[top:bottom, left:right] = compact.reshape(seen.shape)
-    return Segmentation(labels, _clarity(stack)[used])
+    labels[top:bottom, left:right] = winners(stack, fit.pixel_rows(grid), fit.pixel_columns(grid))
+    return drop_empty(Segmentation(labels, _clarity(stack)))
+
+
+def drop_empty(segmentation: Segmentation) -> Segmentation:
+    """Leave out segments without a pixel; the others keep their order."""
+    kept = np.flatnonzero(segmentation.areas)
+    table = np.full(len(segmentation) + 1, VOID, np.uint16)
+    table[kept] = np.arange(len(kept))
+    names, name_scores = segmentation.names, segmentation.name_scores
+    return Segmentation(
+        table[np.minimum(segmentation.labels, len(segmentation))],
+        segmentation.scores[kept],
+        tuple(names[i] for i in kept) if names else (),
+        name_scores[kept] if len(name_scores) else name_scores,
+    )
 
 
 def _clarity(maps: Array) -> Array:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from ..backbones.base import Backbone, adjust
+from ..backbones.captioner import Captioner
 from ..backbones.registry import load, task_settings
 from ..backbones.words import FILLERS
 from ..errors import InvalidInput
@@ -24,6 +25,7 @@ from ..probe import Probe
 from ..types import AND, Picture, Reading, Segmentation, Taps
 from . import ncut
 from .aggregate import Aggregate, Level, level_weights
+from .borders import sharpen_borders
 from .diffseg import DiffSegSettings, Merging, anchor_cells
 from .kmeans import indicators, kmeans, refine
 from .labels import label_pixels, raster
@@ -34,6 +36,9 @@ Solver = Literal["diffseg", "ncut", "kmeans"]
 
 LONGEST = 4.0
 """Photos longer than this (long side over short) are squeezed to it before the network sees them."""
+
+MOST_BORDERS = 4.0
+"""Borders move by no more than so many cells."""
 
 STOP_WORDS = FILLERS | {"are", "to", "by", "for", "from", "near", "next", "over", "under"}
 """Words of a caption that are no candidates for a name."""
@@ -96,6 +101,7 @@ class Segmenter:
         solver: ``diffseg`` merges self-attention maps; ``ncut`` cuts the graph of features; ``kmeans`` clusters
             self-attention maps.
         settings: the solver's; its defaults if left out.
+        borders: how far borders may move to reach an edge of the photo, in cells of the grid; 0 leaves them.
         device, dtype: for a model that is still to be loaded; what suits the machine if left out.
         store: a folder that keeps readings across runs.
         **changes: single settings of the reading that replace the model's: stage, timestep, size, fit, prompt, noise,
@@ -113,6 +119,7 @@ class Segmenter:
         *,
         solver: Solver = "diffseg",
         settings: Settings | None = None,
+        borders: float = 0.0,
         device: str | None = None,
         dtype: str | None = None,
         store: Path | None = None,
@@ -120,6 +127,9 @@ class Segmenter:
     ) -> None:
         if solver not in get_args(Solver):
             raise InvalidInput(f"unknown solver {solver!r}; use {', '.join(get_args(Solver))}")
+        if not 0 <= borders <= MOST_BORDERS:
+            raise InvalidInput(f"borders {borders} do not suit; use 0 (leave them) to {MOST_BORDERS:g} cells")
+        self.borders = borders
         self.backbone = load(model, device=device, dtype=dtype) if isinstance(model, str | Path) else model
         defaults: dict[str, Settings] = {
             "diffseg": DiffSegSettings(thresholds=(self.backbone.card.merge_threshold,) * 3),
@@ -166,30 +176,38 @@ class Segmenter:
             settings: replace the segmenter's for this cut. Another weighting needs another ``prepare``.
         """
         settings = self.settings if settings is None else settings
+        maps, grid = self._proposals(prepared, settings)
         fit = prepared.reading.fit
+        found = label_pixels(maps, grid, fit)
+        if not self.borders:
+            return found
+        cell = max(fit.network[axis] / grid[axis] / fit.scale[1 - axis] for axis in (0, 1))
+        return sharpen_borders(found, prepared.picture, self.borders * cell)
+
+    def _proposals(self, prepared: Prepared, settings: Settings) -> tuple[npt.NDArray[np.float64], Size]:
+        """A (cells,) map for each segment, (K, cells), and the grid of cells."""
         if isinstance(settings, NcutSettings) or prepared.maps is None:
             if not isinstance(settings, NcutSettings) or prepared.maps is not None:
                 raise InvalidInput(f"{type(settings).__name__} do not suit what was read for solver {self.solver!r}")
             features = prepared.reading.feature().flatten(1).T.numpy()
             labels = ncut.recursive_cut(ncut.affinity(features, settings.power), settings.threshold)
-            return label_pixels(_feature_maps(features, labels), prepared.reading.grid(), fit)
+            return _feature_maps(features, labels), prepared.reading.grid()
         maps = prepared.maps
         if isinstance(settings, KMeansSettings):
-            whole = maps.whole().numpy()
-            return label_pixels(indicators(kmeans(whole, settings.segments, settings.seed)), maps.grid, fit)
+            return indicators(kmeans(maps.whole().numpy(), settings.segments, settings.seed)), maps.grid
         if settings.anchors not in prepared.merging:
             prepared.merging[settings.anchors] = Merging(maps, settings.anchors)
         proposals = prepared.merging[settings.anchors].proposals(settings).numpy()
         if settings.refine:
             proposals = refine(maps.whole().numpy(), proposals)
-        return label_pixels(proposals, maps.grid, fit)
+        return proposals, maps.grid
 
     def segment(
         self,
         photo: Any,
         *,
         names: Sequence[str] | None = None,
-        caption: str | None = None,
+        caption: str | Captioner | None = None,
         margin: float = 0.0,
         merge: bool = False,
     ) -> Segmentation:
@@ -198,7 +216,7 @@ class Segmenter:
         Args:
             photo: whatever ``load_picture`` takes, or a photo prepared before.
             names: words that segments may be called.
-            caption: a sentence whose words segments may be called, unless ``names`` says which.
+            caption: a sentence whose words segments may be called, unless ``names`` says which; or what writes one.
             margin: least lead of the best word over the second, 0 to 1; below it a segment has no name.
             merge: join segments of one name.
 
@@ -207,9 +225,11 @@ class Segmenter:
         """
         if not 0 <= margin <= 1:
             raise InvalidInput(f"margin {margin} does not suit; use 0 to 1")
-        wanted = self.words(names, caption)
+        wanted = self.words(names, caption if isinstance(caption, str) else None)
         prepared = photo if isinstance(photo, Prepared) else self.prepare(photo)
         found = self.cut(prepared)
+        if isinstance(caption, Captioner):
+            wanted = self.words(names, caption(prepared.picture, prepared.reading.fit))
         if wanted is None:
             return found
         settings = replace(self.reading, size=prepared.reading.fit.network, prompt=wanted.prompt)

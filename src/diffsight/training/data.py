@@ -23,7 +23,7 @@ from ..errors import InvalidInput, UnreadableFile
 from ..world import CLUTTER, COLOURS, TUNING, Scene, categories, make_scene
 from .recipe import TOKENS, Recipe
 
-PLACES = 16
+PLACES = 48
 """Side of the grid on which the place of a part is taught."""
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png")
@@ -160,7 +160,7 @@ class Batches(Dataset[Batch]):
                 none, full = self.recipe.mixing
                 mixing = min(1.0, max(0.0, (picture - none) / (full - none)))
                 scene = self._scene(picture, stage.side, rng, mixing)
-                pictures.append(self._veil(scene.image, rng, mixing))
+                pictures.append(_develop(self._veil(scene.image, rng, mixing), rng, self.recipe.develop_share))
                 caption = _words(scene.caption)
                 labelled = rng.random() < self.recipe.label_share
                 question = _ask_labels(scene, rng) if labelled else _ask_caption(scene, caption)
@@ -174,7 +174,8 @@ class Batches(Dataset[Batch]):
         count = int(rng.integers(2, 4)) if rng.random() < self.recipe.crowd_share else 1
         kinds = ("face",) if count == 1 and rng.random() < self.recipe.face_share else None
         backdrop = self._any_photo(side, rng) if rng.random() < mixing * self.recipe.backdrop_share else None
-        return make_scene(seed, side, kinds=kinds, count=count, backdrop=backdrop)
+        lifelike = rng.random() < self.recipe.lifelike_share
+        return make_scene(seed, side, kinds=kinds, count=count, backdrop=backdrop, lifelike=lifelike)
 
     def _veil(self, image: np.ndarray, rng: np.random.Generator, mixing: float) -> np.ndarray:
         photo = self._any_photo(len(image), rng) if rng.random() < mixing * self.recipe.veil_share else None
@@ -192,6 +193,22 @@ class Batches(Dataset[Batch]):
         if rng.random() < self.recipe.empty_share:
             return []
         return [word for word in words if rng.random() >= self.recipe.drop_share]
+
+
+def _develop(image: np.ndarray, rng: np.random.Generator, share: float) -> np.ndarray:
+    """What cameras and files do to photos: lost colour, gamma, blur, JPEG blocks; each to ``share`` of the pictures."""
+    if rng.random() < share:
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+        image = cv2.addWeighted(image, (keep := rng.uniform(0, 0.6)), grey.repeat(3, axis=2), 1 - keep, 0)
+    if rng.random() < share:
+        gamma = np.exp(rng.uniform(-0.6, 0.6))
+        image = cv2.LUT(image, (255 * (np.arange(256) / 255) ** gamma).round().astype(np.uint8))
+    if rng.random() < share:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.0) * len(image) / 64)
+    if rng.random() < share:
+        _, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 90))])
+        image = np.ascontiguousarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1])
+    return image
 
 
 class Question(NamedTuple):

@@ -70,6 +70,9 @@ class Recipe:
         mixing: the two shares above rise from zero to full between these two pictures of the run; with both from the
             start the network settles on guessing by position, and finds no parts for a long time.
         face_share: share of pictures of one object that must show a face; the rest show any kind.
+        lifelike_share: share of world pictures in which faces and persons have the colours of people.
+        develop_share: share of world pictures that lose colour, and likewise of those with another gamma, a blur, or
+            JPEG blocks.
         empty_share: share of captions replaced by the empty one.
         drop_share: share of words left out of the other captions.
         label_share: share of world pictures whose question names every part apart ("left ear"), not as captions do.
@@ -83,14 +86,19 @@ class Recipe:
         seed: of weights, noise, timesteps and captions.
     """
 
-    stages: tuple[Stage, ...] = (Stage(side=64, batch=16, pictures=80_000, rate=(8e-4, 2e-5)),)
+    stages: tuple[Stage, ...] = (
+        Stage(side=64, batch=16, pictures=20_000, rate=(4e-4, 3e-4)),
+        Stage(side=96, batch=16, pictures=28_800, rate=(3e-4, 1e-5)),
+    )
     first_picture: int = 0
     photo_share: float = 0.2
     backdrop_share: float = 0.4
     veil_share: float = 0.5
     veil: tuple[float, float] = (0.05, 0.3)
     mixing: tuple[int, int] = (8_000, 24_000)
-    face_share: float = 0.12
+    face_share: float = 0.25
+    lifelike_share: float = 0.5
+    develop_share: float = 0.3
     empty_share: float = 0.3
     drop_share: float = 0.15
     label_share: float = 0.6

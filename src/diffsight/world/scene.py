@@ -14,13 +14,12 @@ import numpy as np
 from ..errors import InvalidInput
 from ..grid import warp_points
 from .anatomy import Category, categories
+from .looks import Look, any_look, lifelike_look
 from .paint import COLOURS, TEXTURES, Array, background, finish, lay
 
 TUNING = 900_000_000
 RESERVED = 1_000_000_000
 CLUTTER = 255
-FEW_COLOURS_SHARE = 0.3
-"""How many objects have only two colours, as most real things do; in others every part may have any colour."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +47,6 @@ class Pose:
     turns: Array
     grows: Array
     bend: Array
-
-
-@dataclass(frozen=True)
-class Look:
-    """An object's paint: a colour word, an RGB colour and a texture for each part."""
-
-    words: tuple[str, ...]
-    colours: Array
-    textures: tuple[tuple[int, tuple[int, int], Array], ...]
-    pillow: float
 
 
 @dataclass(frozen=True)
@@ -132,34 +121,6 @@ def _sample_pose(rng: np.random.Generator, category: Category, crowd: int) -> Po
         turns=rng.uniform(-1, 1, n) * swing,
         grows=rng.uniform(0.85, 1.18, n),
         bend=np.array([rng.uniform(-0.1, 0.1), rng.uniform(0, 6.28), rng.uniform(-0.1, 0.1), rng.uniform(0, 6.28)]),
-    )
-
-
-def _sample_look(rng: np.random.Generator, category: Category) -> Look:
-    palette = list(COLOURS)
-    if rng.random() < FEW_COLOURS_SHARE:
-        palette = [palette[i] for i in rng.integers(len(palette), size=2)]
-    chosen = {name: palette[rng.integers(len(palette))] for name in dict.fromkeys(part.name for part in category.parts)}
-    drawn = {name: np.array(COLOURS[word]) + rng.uniform(-0.08, 0.08, 3) for name, word in chosen.items()}
-    pattern = {
-        name: (
-            int(rng.integers(TEXTURES)),
-            (int(rng.integers(128)), int(rng.integers(128))),
-            rng.uniform(-0.12, 0.12, 3),
-        )
-        for name in drawn
-    }
-    for part in category.parts:
-        if part.detail:
-            dark = part.name in ("eye", "nose") and category.profile
-            tone = rng.uniform(0.02, 0.3) if dark else rng.uniform(0.55, 0.98)
-            drawn[part.name] = np.full(3, tone)
-            pattern[part.name] = (0, (0, 0), np.zeros(3))
-    return Look(
-        words=tuple("" if part.detail else chosen[part.name] for part in category.parts),
-        colours=np.clip(np.stack([drawn[part.name] for part in category.parts]), 0, 1),
-        textures=tuple(pattern[part.name] for part in category.parts),
-        pillow=float(rng.uniform(0.0, 0.6)),
     )
 
 
@@ -258,7 +219,7 @@ class Cast:
     stage_seed: tuple[int, ...]
 
     @classmethod
-    def draw(cls, seed: tuple[int, ...], kinds: tuple[str, ...]) -> Cast:
+    def draw(cls, seed: tuple[int, ...], kinds: tuple[str, ...], *, lifelike: bool = False) -> Cast:
         """Draw poses and looks for objects of the named kinds, from back to front."""
         rng = np.random.default_rng([*seed, 1])
         known = categories()
@@ -267,7 +228,8 @@ class Cast:
                 raise InvalidInput(f"unknown category {kind!r}; the world knows {', '.join(known)}")
         chosen = tuple(known[kind] for kind in kinds)
         poses = tuple(_sample_pose(rng, category, len(chosen)) for category in chosen)
-        return cls(chosen, poses, tuple(_sample_look(rng, category) for category in chosen), seed)
+        look = lifelike_look if lifelike else any_look
+        return cls(chosen, poses, tuple(look(rng, category) for category in chosen), seed)
 
     def render(self, height: int, width: int, backdrop: Array | None = None) -> Scene:
         """Paint the picture, on a drawn background or on a (height, width, 3) uint8 one, and read its truth off."""
@@ -335,6 +297,7 @@ def make_scene(
     kinds: tuple[str, ...] | None = None,
     count: int = 1,
     backdrop: Array | None = None,
+    lifelike: bool = False,
 ) -> Scene:
     """Draw one picture.
 
@@ -344,6 +307,7 @@ def make_scene(
         kinds: the category of each object from back to front; drawn at random if left out.
         count: how many objects to draw if ``kinds`` is left out.
         backdrop: (height, width, 3) uint8 RGB to paint on instead of a drawn background.
+        lifelike: paint faces and persons in the colours of people; by default every part may have any colour.
 
     Raises:
         InvalidInput: for an unknown category, a size below 16 pixels, no object, or a backdrop of another shape.
@@ -358,7 +322,7 @@ def make_scene(
         raise InvalidInput("a world picture needs at least one object; give count >= 1 or name kinds")
     if backdrop is not None and backdrop.shape != (height, width, 3):
         raise InvalidInput(f"a backdrop of shape {backdrop.shape} does not suit; it must be {(height, width, 3)}")
-    return Cast.draw((seed,), kinds).render(height, width, backdrop)
+    return Cast.draw((seed,), kinds, lifelike=lifelike).render(height, width, backdrop)
 
 
 def make_pair(seed: int, height: int = 128, width: int | None = None, *, kind: str | None = None) -> ScenePair:
