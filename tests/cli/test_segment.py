@@ -49,7 +49,8 @@ def test_a_folder_resumes_and_skips_what_it_cannot_read(capsys, here, command):
     (here / "in" / "broken.jpg").unlink()
     assert run([*command, "in", "--out", "o"]) == 0
     changed = {path.name for path in (here / "o").iterdir() if before.get(path) != path.stat().st_mtime_ns}
-    assert changed == {"b.json", "b_labels.png", "b_overlay.png"}
+    assert changed == {"b.json", "b_labels.png", "b_overlay.png", "sheet.png"}
+    assert Image.open(here / "o" / "sheet.png").width > 700
     assert run([*command, "in", "--out", "o", "--threshold", "0.5"]) == 0
     assert all(before.get(path) != path.stat().st_mtime_ns for path in (here / "o").iterdir())
 
@@ -82,6 +83,8 @@ def test_other_solvers(here, command, solver):
         (["--names", "a,,b"], "empty name"),
         (["--names", ",".join(f"w{i}" for i in range(60))], "fewer words"),
         (["--margin", "3"], "margin"),
+        (["--borders", "-1"], "borders"),
+        (["--borders", "nan"], "borders"),
         (["--fit", "crop", "--size", "100"], "multiples"),
     ],
 )

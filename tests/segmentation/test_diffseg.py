@@ -124,6 +124,31 @@ def test_members_taken_before_still_count_unless_rule_is_disjoint():
     torch.testing.assert_close(merge(shares, threshold, "disjoint"), torch.stack([shares[:2].mean(0), shares[2]]))
 
 
+def test_half_precision_loses_maps_with_small_shares_and_agrees_elsewhere():
+    maps = draw_maps((8, 8), 3, 0.3)
+    lost = torch.tensor([5, 18, 40])
+    maps[lost, 7] = 1e-9  # zero in half precision
+    merging = Merging(Aggregate([Level(maps, (8, 8))], [1.0]), 8)
+    rounded = maps.half()
+    log = rounded.log()
+    with np.errstate(all="ignore"):
+        p, q, log_p, log_q = (x.double().numpy() for x in (rounded[:, None], rounded, log[:, None], log))
+        wanted = (0.5 * ((p - q) * (log_p - log_q)).sum(axis=2)) < 0.2
+    assert not wanted[lost].any()
+    assert wanted.sum() > 64
+    found = merging.near_half(0.2).numpy()
+    np.testing.assert_array_equal(found, wanted[wanted.any(axis=1)])
+    assert len(merging.proposals(DiffSegSettings(thresholds=(0.2,), anchors=8, half=True))) == 61
+    assert len(merging.proposals(DiffSegSettings(thresholds=(0.2,), anchors=8))) == 64
+
+
+def test_half_precision_that_loses_all_is_said():
+    maps = torch.eye(16)
+    merging = Merging(Aggregate([Level(maps, (4, 4))], [1.0]), 4)
+    with pytest.raises(InvalidInput, match="half precision"):
+        merging.proposals(DiffSegSettings(anchors=4, half=True))
+
+
 def test_presets_are_the_papers():
     assert PRESETS["coco-stuff"].thresholds == (1.1, 1.1, 1.1)
     assert PRESETS["cityscapes"].thresholds == (0.9, 0.9, 0.9)

@@ -40,6 +40,16 @@ def test_every_solver_cuts_the_whole_photo_and_repeats(tiny, photo, solver, sett
     np.testing.assert_array_equal(one.scores, two.scores)
 
 
+def test_borders_move_on_request_within_their_reach(tiny, photo):
+    plain = Segmenter(tiny, settings=FINE, size=(128, 128))
+    prepared = plain.prepare(photo)
+    sharp = Segmenter(tiny, settings=FINE, borders=0.5, size=(128, 128))
+    before, after = plain.cut(prepared).labels, sharp.cut(prepared).labels
+    assert after.shape == before.shape
+    assert 0 < (before != after).mean() < 0.9
+    np.testing.assert_array_equal(sharp.segment(photo).labels, after)
+
+
 def test_moving_the_threshold_equals_a_new_run(tiny, photo):
     segmenter = Segmenter(tiny, settings=FINE, size=(128, 128))
     prepared = segmenter.prepare(photo)

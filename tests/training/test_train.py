@@ -15,7 +15,7 @@ from diffsight.errors import InvalidInput, UnreadableFile
 from diffsight.images import load_picture
 from diffsight.probe import Probe
 from diffsight.training import recipe as recipes
-from diffsight.training.data import Batches, Photos, _ask_caption, _ask_labels, vocabulary
+from diffsight.training.data import Batches, Photos, _ask_caption, _ask_labels, _develop, vocabulary
 from diffsight.training.recipe import Recipe, Stage
 from diffsight.training.train import CHECKPOINT, Pocket, _grounding, _start_from, train
 from diffsight.world import categories, make_scene
@@ -109,6 +109,17 @@ def test_captions_are_thinned_and_sometimes_empty():
     assert 40 <= sum(caption == "" for caption in captions) <= 80
     known = set(vocabulary(Photos()))
     assert all(word in known for caption in captions for word in caption.split())
+
+
+def test_pictures_are_developed_like_photos(rng):
+    image = make_scene(3, 64).image
+    np.testing.assert_array_equal(_develop(image, rng, 0.0), image)
+    for _ in range(5):
+        developed = _develop(image, rng, 1.0)
+        assert developed.shape == image.shape
+        assert developed.dtype == np.uint8
+        grey = [np.ptp(picture.astype(int), axis=2).mean() for picture in (developed, image)]
+        assert grey[0] < grey[1]
 
 
 def test_reserved_seeds_are_never_trained_on():

@@ -50,6 +50,9 @@ def segment(
     ] = None,
     rule: Annotated[str | None, typer.Option(help="diffseg: repo or disjoint.")] = None,
     refine: Annotated[bool | None, typer.Option("--refine/--no-refine", help="diffseg: refine by k-means.")] = None,
+    half: Annotated[
+        bool | None, typer.Option("--half", help="diffseg: compare in half precision, as the reference code.")
+    ] = None,
     power: Annotated[float | None, typer.Option(help="ncut: the affinity is raised to it.")] = None,
     segments: Annotated[int | None, typer.Option(help="kmeans: how many segments.")] = None,
     borders: Annotated[
@@ -88,7 +91,8 @@ def segment(
     """Cut photos into their parts, without training, prompt or number of classes.
 
     Writes for each photo an overlay (NAME_overlay.png), its labels (NAME_labels.png) and NAME.json with COCO masks,
-    and for a folder a contact sheet (sheet.png). A run that was stopped goes on where it stood; files that cannot be read are listed at the end (exit code 1).
+    and for many a contact sheet (sheet.png). A run that was stopped goes on where it stood; files that cannot be read
+    are listed at the end (exit code 1).
     """
     from .match import parse_point
 
@@ -105,6 +109,7 @@ def segment(
         weights=weights,
         rule=rule,
         refine=refine,
+        half=half,
         power=power,
         segments=segments,
     )
@@ -143,7 +148,7 @@ def segment(
         **changes,
     )
     segmenter.words(words, caption)
-    naming = {"names": words, "caption": caption, "margin": margin, "merge": merge_names}
+    naming: dict[str, Any] = {"names": words, "caption": caption, "margin": margin, "merge": merge_names}
     if captioner is not None:
         naming["caption"] = Captioner(captioner, device=device)
     facts = {
@@ -199,7 +204,7 @@ def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
 
 
 TAKES = {
-    "diffseg": ("threshold", "anchors", "weights", "rule", "refine"),
+    "diffseg": ("threshold", "anchors", "weights", "rule", "refine", "half"),
     "ncut": ("threshold", "power"),
     "kmeans": ("segments",),
 }

@@ -7,6 +7,7 @@ function of colour, and every pixel goes to the segment that is highest there.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from ..errors import InvalidInput
 from ..types import VOID, Picture, Segmentation
 from .labels import drop_empty
 
-Floats = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
 
 LONGER_SIDE = 640
 """The filter's coefficients are found at this size and applied at the photo's (He & Sun, arXiv 1505.00996)."""
@@ -69,7 +70,7 @@ def sharpen_borders(
 class _Guide:
     """A small picture, and the inverse of its colour covariance in every window."""
 
-    def __init__(self, image: npt.NDArray[np.uint8], radius: int, smoothness: float) -> None:
+    def __init__(self, image: Array, radius: int, smoothness: float) -> None:
         self.image = image.astype(np.float32) / 255
         self.side = 2 * max(1, radius) + 1
         self.mean = self._average(self.image)
@@ -78,7 +79,7 @@ class _Guide:
         spread = joint - self.mean[..., :, None] * self.mean[..., None, :]
         self.inverse = np.linalg.inv(spread + smoothness * np.eye(3, dtype=np.float32))
 
-    def explain(self, mask: Floats) -> Floats:
+    def explain(self, mask: Array) -> Array:
         """The (h, w) mask as a linear function of colour around every pixel: (h, w, 4) factors and offset."""
         average = self._average(mask[..., None])
         joint = self._average(self.image * mask[..., None]) - self.mean * average
@@ -86,13 +87,13 @@ class _Guide:
         offset = average - (slope * self.mean).sum(axis=2, keepdims=True)
         return self._average(np.concatenate([slope, offset], axis=2))
 
-    def _average(self, values: Floats) -> Floats:
+    def _average(self, values: Array) -> Array:
         """Mean over windows of (h, w, C)."""
         size = (self.side, self.side)
         return np.stack([cv2.blur(channel, size) for channel in np.moveaxis(values, 2, 0)], axis=2)
 
 
-def _window(values: Floats, full: tuple[int, ...], rows: slice, columns: slice) -> Floats:
+def _window(values: Array, full: tuple[int, ...], rows: slice, columns: slice) -> Array:
     """Part of what (h, w, C) values would be at full size, bilinear."""
     y = (np.arange(rows.start, rows.stop) + 0.5) * values.shape[0] / full[0] - 0.5
     x = (np.arange(columns.start, columns.stop) + 0.5) * values.shape[1] / full[1] - 0.5

@@ -40,6 +40,8 @@ class DiffSegSettings:
         weighting: of the attention sizes: ``repo``, ``paper`` or a weight for each size from the finest on.
         rule: ``repo`` lets a proposal serve in several merges, as the reference code does; ``disjoint`` uses each once.
         refine: replace each proposal by the mean of its k-means cluster, started from the proposals.
+        half: compare anchors in half precision, as the reference code does: maps with a share that is too small for it
+            are like nothing, and such anchors are lost. To repeat its figures only.
     """
 
     thresholds: tuple[float, ...] = (1.1, 1.1, 1.1)
@@ -47,6 +49,7 @@ class DiffSegSettings:
     weighting: Weighting | tuple[float, ...] = "repo"
     rule: Rule = "repo"
     refine: bool = False
+    half: bool = False
 
     def __post_init__(self) -> None:
         if not self.thresholds:
@@ -98,18 +101,21 @@ class Merging:
     def __init__(self, maps: Aggregate, anchors: int = 16) -> None:
         self.maps = maps
         self.anchors = torch.from_numpy(anchor_cells(maps.grid, anchors))
-        own = maps.rows(self.anchors)
-        log_own, negentropy = _logs(own)
+        self.own = maps.rows(self.anchors)
+        self.distances = self._compare(half=False)
+
+    def _compare(self, half: bool) -> Tensor:
+        """The distance of every anchor's map to the map of every cell, (anchors, n)."""
+        own, log_own, negentropy = _terms(self.own, half)
         left = torch.cat([own, log_own], dim=1)
-        self.distances = torch.empty(len(own), len(maps))
-        for start, stop, rows in maps.tiles():
-            log_rows, others = _logs(rows)
-            tile = self.distances[:, start:stop]
-            n = rows.shape[1]
-            torch.mm(left[:, :n], log_rows.T, out=tile)
-            tile.addmm_(left[:, n:], rows.T)
-            tile.neg_().add_(negentropy[:, None]).add_(others).mul_(0.5)
-        self.own = own
+        distances = torch.empty(len(own), len(self.maps))
+        for start, stop, rows in self.maps.tiles():
+            others, log_others, others_negentropy = _terms(rows, half)
+            tile, n = distances[:, start:stop], rows.shape[1]
+            torch.mm(left[:, :n], log_others.T, out=tile)
+            tile.addmm_(left[:, n:], others.T)
+            tile.neg_().add_(negentropy[:, None]).add_(others_negentropy).mul_(0.5)
+        return distances
 
     def near(self, threshold: float) -> Tensor:
         """Which cells each anchor is like, (anchors, n) bool, as if computed in double precision."""
@@ -123,9 +129,20 @@ class Merging:
         near[torch.arange(len(near)), self.anchors] = True
         return near
 
+    def near_half(self, threshold: float) -> Tensor:
+        """The same in half precision; anchors that are like nothing are left out."""
+        near = self._compare(half=True) < threshold  # false for NaN
+        return near[near.any(dim=1)]
+
     def proposals(self, settings: DiffSegSettings) -> Tensor:
-        """The merged maps, (K, n) float64, rows that sum to 1."""
-        near = self.near(settings.thresholds[0])
+        """The merged maps, (K, n) float64, rows that sum to 1.
+
+        Raises:
+            InvalidInput: if half precision loses every anchor.
+        """
+        near = (self.near_half if settings.half else self.near)(settings.thresholds[0])
+        if len(near) == 0:
+            raise InvalidInput("half precision loses every anchor of this photo; leave it off")
         total = torch.zeros(len(near), len(self.maps))
         for start, stop, rows in self.maps.tiles():
             total.addmm_(near[:, start:stop].float(), rows)
@@ -135,15 +152,22 @@ class Merging:
         return proposals
 
 
-def _logs(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """``log(n p)`` of (K, n) maps, and their mean under p, (K,); the factor n cancels and keeps the numbers small."""
-    log = maps.clamp(min=TINY).log_().add_(math.log(maps.shape[1]))
-    return log, torch.linalg.vecdot(maps, log)
+def _terms(maps: Tensor, half: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """(K, n) maps p, ``log(n p)``, and the mean of that under p, (K,); the factor n cancels and keeps numbers small.
+
+    In half precision p and ``log(p)`` are rounded, and the mean of a map with a zero is NaN.
+    """
+    if half:
+        maps = maps.half().float()
+        log = maps.log().half().float()
+    else:
+        log = maps.clamp(min=TINY).log_().add_(math.log(maps.shape[1]))
+    return maps, log, torch.linalg.vecdot(maps, log)
 
 
 def divergence(maps: Tensor) -> Tensor:
     """Symmetric Kullback-Leibler divergence of (K, n) maps with each other, (K, K), nats: half of both directions."""
-    log, negentropy = _logs(maps)
+    _, log, negentropy = _terms(maps)
     cross = maps @ log.T
     return 0.5 * (negentropy[:, None] + negentropy - cross - cross.T)
 

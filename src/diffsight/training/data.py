@@ -199,7 +199,8 @@ def _develop(image: np.ndarray, rng: np.random.Generator, share: float) -> np.nd
     """What cameras and files do to photos: lost colour, gamma, blur, JPEG blocks; each to ``share`` of the pictures."""
     if rng.random() < share:
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
-        image = cv2.addWeighted(image, (keep := rng.uniform(0, 0.6)), grey.repeat(3, axis=2), 1 - keep, 0)
+        keep = rng.uniform(0, 0.6)
+        image = cv2.addWeighted(image, keep, grey.repeat(3, axis=2), 1 - keep, 0)
     if rng.random() < share:
         gamma = np.exp(rng.uniform(-0.6, 0.6))
         image = cv2.LUT(image, (255 * (np.arange(256) / 255) ** gamma).round().astype(np.uint8))
@@ -207,7 +208,7 @@ def _develop(image: np.ndarray, rng: np.random.Generator, share: float) -> np.nd
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.0) * len(image) / 64)
     if rng.random() < share:
         _, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 90))])
-        image = np.ascontiguousarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1])
+        image = np.ascontiguousarray(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))[..., ::-1])
     return image
 
 
