@@ -13,6 +13,7 @@ import platform
 import resource
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -44,8 +45,8 @@ class Peak:
         self.added = self.highest - self.base
 
 
-def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+def _resident(process: str = "self") -> int:
+    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def measure(work: Callable[[], Any], repeats: int) -> tuple[float, int, Any]:
@@ -348,13 +349,34 @@ def start_up() -> dict[str, float]:
     return figures
 
 
+def steady(photos: int = 200) -> dict[str, float]:
+    """Resident MiB of ``diffsight segment FOLDER`` after a quarter of the photos, after all, and at most between."""
+    from PIL import Image
+
+    from diffsight.world import make_scene
+
+    with tempfile.TemporaryDirectory() as name:
+        folder, out = Path(name, "in"), Path(name, "out")
+        folder.mkdir()
+        for seed in range(photos):
+            Image.fromarray(make_scene(seed, 128, count=2).image).save(folder / f"{seed:03d}.png")
+        code = f"from diffsight.cli import run; run(['segment', {str(folder)!r}, '--out', {str(out)!r}])"
+        child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        levels: list[tuple[int, int]] = []
+        while child.poll() is None:
+            levels.append((len(list(out.glob("*.json"))), _resident(str(child.pid))))
+            time.sleep(0.05)
+    later = [size / MIB for done, size in levels if done >= photos // 4 and size]
+    return {"after a quarter": later[0], "at most after that": max(later), "at the end": later[-1]}
+
+
 def main() -> None:
     """Run the comparisons and print one table."""
     import numpy as np
     import torch
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=[*PARTS, "start"])
+    parser.add_argument("--only", choices=[*PARTS, "start", "steady"])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     report: dict[str, Any] = {
@@ -390,6 +412,10 @@ def main() -> None:
         report["start"] = start_up()
         for name, seconds in report["start"].items():
             print(f"| `{name}`, whole process | | {seconds:.2f} s | | | | |")
+    if options.only in (None, "steady"):
+        report["steady"] = steady()
+        for name, size in report["steady"].items():
+            print(f"| a folder of 200 photos cut by pocket: memory {name} | | | | | {size:.0f} MiB | |")
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
 
