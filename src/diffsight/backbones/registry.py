@@ -24,13 +24,13 @@ def _sd_tasks(side: int) -> dict[Task, ReadSettings]:
 
 
 POCKET_TASKS: dict[Task, ReadSettings] = {
-    "semantic": ReadSettings(stage="up1.a0", timestep=20, ensemble=4, size=(80, 80)),
+    "semantic": ReadSettings(stage="up1.a0", timestep=20, ensemble=2, size=(96, 96)),
     "geometric": ReadSettings(stage="up1", timestep=5, ensemble=4, size=(128, 128)),
     "temporal": ReadSettings(stage="up1", timestep=20, ensemble=4, size=(64, 64)),
-    "segmentation": ReadSettings(stage="up1.a0", timestep=50, ensemble=1, size=(64, 64), noise=False),
+    "segmentation": ReadSettings(stage="up1.a0", timestep=20, ensemble=1, size=(96, 96), noise=False),
 }
 
-POCKET_MERGE_THRESHOLD = 0.15
+POCKET_MERGE_THRESHOLD = 0.2
 
 CARDS: dict[str, Card] = {
     card.name: card
