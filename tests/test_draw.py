@@ -2,10 +2,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from diffsight.draw import Panel, draw_heat, draw_panels, palette, panel_size, save_picture
+from diffsight.draw import (
+    Panel,
+    draw_heat,
+    draw_panels,
+    draw_segments,
+    draw_sheet,
+    palette,
+    panel_size,
+    save_picture,
+    segment_colours,
+)
 from diffsight.errors import InvalidInput, OutputFailed
 from diffsight.images import load_picture
+from diffsight.types import VOID, Segmentation
 
 
 def test_points_are_drawn_where_they_are():
@@ -54,3 +66,33 @@ def test_unwritable_places_are_named(tmp_path):
         save_picture(image, tmp_path / "file" / "a.png")
     save_picture(image, tmp_path / "new" / "a.png")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.png"]
+
+
+def test_segments_are_painted_in_their_colours_with_an_outline():
+    photo = load_picture(np.full((60, 80, 3), 128, np.uint8))
+    labels = np.zeros((60, 80), np.uint16)
+    labels[:, 40:] = 1
+    labels[:, 70:] = VOID
+    drawn = np.asarray(draw_segments(photo, Segmentation(labels, np.array([0.5, 0.5])), strength=1.0), int)
+    colours = segment_colours(2)
+    scale = drawn.shape[1] / 80
+    for column, colour in ((20, colours[0]), (55, colours[1])):
+        assert np.abs(drawn[200, round(column * scale)] - colour).max() <= 1
+    assert drawn[200, round(40 * scale)].sum() < 0.4 * sum(colours[1])
+    assert np.ptp(drawn[200, round(75 * scale)]) == 0  # grey where nothing was seen
+    with pytest.raises(InvalidInput, match="do not fit"):
+        draw_segments(photo, Segmentation(labels[:5], np.array([0.5, 0.5])))
+
+
+def test_colours_of_segments_do_not_depend_on_their_number():
+    assert segment_colours(40)[:7] == segment_colours(7)
+    assert len(set(segment_colours(60))) == 60
+
+
+def test_a_sheet_holds_every_picture():
+    images = [Image.new("RGB", (300, 200), colour) for colour in ("red", "lime", "blue")]
+    sheet = np.asarray(draw_sheet(images, ["one", "two", "a very long title " * 9], columns=2, side=100))
+    for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255)):
+        assert (sheet == colour).all(axis=2).sum() > 0.9 * 100 * 66
+    with pytest.raises(InvalidInput, match="nothing"):
+        draw_sheet([], [])

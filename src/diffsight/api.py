@@ -71,6 +71,8 @@ def segment(
     settings: Settings | None = None,
     names: Sequence[str] | None = None,
     caption: str | Captioner | None = None,
+    margin: float = 0.0,
+    merge: bool = False,
     **changes: Any,
 ) -> Segmentation:
     """Cut a photo into its parts, in one call.
@@ -82,6 +84,8 @@ def segment(
         settings: the solver's.
         names: words that segments may be called.
         caption: a sentence whose words segments may be called, or a ``Captioner``, which writes one.
+        margin: least lead of the best word over the second, 0 to 1; below it a segment has no name.
+        merge: join segments of one name.
         **changes: ``borders``, ``device``, ``dtype``, ``store``, and single settings, as for ``Segmenter``.
 
     Returns:
@@ -93,7 +97,7 @@ def segment(
         ModelUnavailable: if the weights cannot be had.
     """
     segmenter = Segmenter(model, solver=solver, settings=settings, **changes)
-    return segmenter.segment(photo, names=names, caption=caption)
+    return segmenter.segment(photo, names=names, caption=caption, margin=margin, merge=merge)
 
 
 def save_segments(segmentation: Segmentation, path: str | Path) -> None:

@@ -55,7 +55,47 @@ def test_a_folder_resumes_and_skips_what_it_cannot_read(capsys, here, command):
     assert all(before.get(path) != path.stat().st_mtime_ns for path in (here / "o").iterdir())
 
 
-@pytest.mark.parametrize("solver", [["ncut", "--threshold", "0.9"], ["kmeans", "--segments", "3"]])
+def test_a_photo_that_does_not_suit_is_skipped(capsys, here, command):
+    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(here / "in" / "small.png")
+    assert run([*command, "in", "--out", "o", "--heat", "50,30"]) == 1
+    assert "small.png" in capsys.readouterr().out
+    assert len(list((here / "o").glob("*.json"))) == 3
+
+
+def test_results_of_two_runs_are_never_mixed(here, command, monkeypatch):
+    """A run that was killed between the pictures and the JSON leaves no JSON of the run before it."""
+    from diffsight.segmentation import export
+
+    one, two = (["in/b.png", "--out", "o", "--threshold", t] for t in ("1e-4", "0.5"))
+    assert run([*command, *one]) == 0
+    labels = (here / "o" / "b_labels.png").read_bytes()
+    original = export.save_description
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export, "save_description", killed)
+    assert run([*command, *two]) == 130
+    monkeypatch.setattr(export, "save_description", original)
+    assert not (here / "o" / "b.json").exists()
+    assert run([*command, *one]) == 0
+    assert (here / "o" / "b_labels.png").read_bytes() == labels
+    (here / "o" / "b_overlay.png").unlink()
+    assert run([*command, *one]) == 0
+    assert (here / "o" / "b_overlay.png").exists()
+
+
+def test_a_sweep_is_made_once(here, command):
+    options = [*command, "in/b.png", "--out", "o", "--sweep", "1e-4,1", "--heat", "3,4"]
+    assert run(options) == 0
+    before = {path: path.stat().st_mtime_ns for path in (here / "o").iterdir()}
+    assert run(options) == 0
+    assert before == {path: path.stat().st_mtime_ns for path in (here / "o").iterdir()}
+
+
+@pytest.mark.parametrize(
+    "solver", [["ncut", "--threshold", "0.9"], ["kmeans", "--segments", "3"], ["kmeans", "--of", "features"]]
+)
 def test_other_solvers(here, command, solver):
     assert run([*command, "in/b.png", "--solver", *solver]) == 0
     assert (here / "segments" / "b.json").exists()
@@ -83,6 +123,13 @@ def test_other_solvers(here, command, solver):
         (["--names", "a,,b"], "empty name"),
         (["--names", ",".join(f"w{i}" for i in range(60))], "fewer words"),
         (["--margin", "3"], "margin"),
+        (["--merge-names"], "need words"),
+        (["--margin", "0.1"], "need words"),
+        (["--iterations", "0"], "iterations"),
+        (["--threshold", "inf"], "finite"),
+        (["--size", "0"], "multiples"),
+        (["--solver", "kmeans", "--method", "spectral"], "features"),
+        (["--out", "in"], "another"),
         (["--borders", "-1"], "borders"),
         (["--borders", "nan"], "borders"),
         (["--fit", "crop", "--size", "100"], "multiples"),

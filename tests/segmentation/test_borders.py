@@ -23,14 +23,16 @@ def _two(labels):
 
 
 @pytest.mark.parametrize("size", [(40, 60), (37, 61), (700, 900)])
-def test_a_border_moves_to_the_edge_beside_it(size):
+@pytest.mark.parametrize("share", [0.3, 0.6, 1.0])
+def test_a_border_moves_to_the_edge_within_its_reach(size, share):
     height, width = size
     split = width // 2
+    radius = width / 10
     labels = np.zeros(size)
-    labels[:, split + width // 20 :] = 1
-    found = sharpen_borders(_two(labels), load_picture(_halves(height, width, split)), radius=width / 8)
+    labels[:, split + round(share * radius) :] = 1
+    found = sharpen_borders(_two(labels), load_picture(_halves(height, width, split)), radius)
     before, after = ((cut != (np.arange(width) >= split)).mean() for cut in (labels, found.labels))
-    assert before > 0.03
+    assert before > 0.02
     assert after < 0.25 * before
     assert found.names == ("left", "right")
 

@@ -52,6 +52,12 @@ def test_empty_segments_are_left_out_and_unseen_pixels_void():
     np.testing.assert_allclose(found.scores, [1 / 1.5, 1 / 1.4])
 
 
+def test_a_map_that_wins_between_cells_only_has_a_score():
+    found = label_pixels(np.array([[1.0, 0], [0, 1.0], [0.8, 0.8]]), (1, 2), Fit.make("stretch", (10, 40), (8, 16)))
+    assert len(found) == 3
+    np.testing.assert_allclose(found.scores, [1 / 1.8, 1 / 1.8, 0.8 / 1.8])
+
+
 def test_scaling_the_maps_changes_nothing(rng):
     maps = rng.random((4, 30))
     fit = Fit.make("stretch", (41, 37), (60, 50))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from diffsight.errors import InvalidInput
 from diffsight.grid import Fit
 from diffsight.segmentation.naming import merge_by_name, name_segments, word_maps
 from diffsight.types import VOID, Segmentation
@@ -48,13 +49,15 @@ def test_sizes_are_added_on_the_finest_grid():
 
 def test_segments_of_one_name_are_joined():
     named = Segmentation(
-        np.array([[0, 1, 2, 3, VOID]], np.uint16),
+        np.array([[0, 0, 0, 1, 2, 3, VOID]], np.uint16),
         np.array([0.2, 0.4, 0.6, 0.8]),
         ("sky", "", "sky", ""),
         np.array([1, 0, 0.5, 0]),
     )
     found = merge_by_name(named)
-    assert found.labels.tolist() == [[0, 1, 0, 2, VOID]]
+    assert found.labels.tolist() == [[0, 0, 0, 1, 0, 2, VOID]]
     assert found.names == ("sky", "", "")
-    np.testing.assert_allclose(found.scores, [0.4, 0.4, 0.8])
-    np.testing.assert_allclose(found.name_scores, [0.75, 0, 0])
+    np.testing.assert_allclose(found.scores, [0.3, 0.4, 0.8])
+    np.testing.assert_allclose(found.name_scores, [0.875, 0, 0])
+    with pytest.raises(InvalidInput, match="without names"):
+        merge_by_name(halves())

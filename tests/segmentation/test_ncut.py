@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from diffsight.errors import InvalidInput
-from diffsight.segmentation.kmeans import indicators, kmeans, refine, spectral
+from diffsight.segmentation.kmeans import kmeans, refine, spectral
+from diffsight.segmentation.labels import indicators
 from diffsight.segmentation.ncut import NcutSettings, affinity, best_cut, recursive_cut
 
 from .. import literal
@@ -45,6 +46,26 @@ def test_recursion_finds_all_parts_and_loose_nodes():
     assert set(recursive_cut(cliques(9)[0], 0.5)) == {0}
 
 
+@pytest.mark.parametrize("bridge", [0.0, 1e-20, 1e-12])
+@pytest.mark.parametrize("sizes", [(90, 70), (110, 100, 100)])
+def test_clear_clusters_are_cut_and_no_cut_is_empty(bridge, sizes):
+    weights, owner = cliques(*sizes, bridge=bridge)
+    labels = recursive_cut(weights, 0.5)
+    assert len(set(zip(labels, owner, strict=True))) == len(sizes)
+
+
+def test_features_in_tight_groups_end():
+    """The first eigenvector, taken for the second, once made this run forever."""
+    rng = np.random.default_rng(9)
+    count = rng.integers(2, 4)
+    sizes, channels = rng.integers(35, 90, count), int(rng.integers(3, 20))
+    noise = rng.choice([1e-3, 1e-2, 3e-2]) * rng.standard_normal((sizes.sum(), channels))
+    features = np.repeat(np.abs(np.eye(count, channels)), sizes, axis=0) + noise
+    labels = recursive_cut(affinity(features, 10.0), 0.5)
+    owner = np.repeat(np.arange(count), sizes)
+    assert len(set(zip(labels, owner, strict=True))) == count
+
+
 def test_affinity_lies_between_0_and_1(rng):
     features = rng.standard_normal((20, 8))
     found = affinity(features, 10)
@@ -54,7 +75,9 @@ def test_affinity_lies_between_0_and_1(rng):
     assert (affinity(np.ones((4, 3)), 10) == 1).all()
 
 
-@pytest.mark.parametrize("wrong", [{"threshold": 0}, {"threshold": 3}, {"threshold": float("nan")}, {"power": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"threshold": 0}, {"threshold": 3}, {"threshold": float("nan")}, {"power": 0}, {"power": float("inf")}]
+)
 def test_unsuitable_settings_are_refused(wrong):
     with pytest.raises(InvalidInput):
         NcutSettings(**wrong)

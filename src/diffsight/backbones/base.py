@@ -125,6 +125,7 @@ class Card:
         source: hub id, or ``bundled``.
         tasks: default settings for each task.
         merge_threshold: distance (nats) below which DiffSeg merges this model's attention maps.
+        cut_threshold: cost below which DiffCut cuts this model's features.
     """
 
     name: str
@@ -134,6 +135,7 @@ class Card:
     source: str
     tasks: dict[Task, ReadSettings] = field(repr=False)
     merge_threshold: float = 1.1
+    cut_threshold: float = 0.2
 
 
 class Backbone(Protocol):

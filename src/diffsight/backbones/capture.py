@@ -66,7 +66,8 @@ def attention_map(
 ) -> Tensor:
     """The attention of a diffusers ``Attention`` module, averaged over heads, as (B, queries, keys) float32.
 
-    One head is held at a time, so the peak is two maps, however many heads there are.
+    One head is held at a time, so the peak is two maps, however many heads there are. Scores and softmax are float32
+    whatever the network's format: small shares matter to whoever takes their logarithm.
 
     Args:
         attn: the module.
@@ -88,10 +89,11 @@ def attention_map(
     query, key = (t.unflatten(-1, (attn.heads, -1)) for t in (attn.to_q(hidden_states), attn.to_k(keys)))
     if getattr(attn, "norm_q", None) is not None:
         query, key = attn.norm_q(query), attn.norm_k(key)
-    masks = None if attention_mask is None else attention_mask.unflatten(0, (-1, attn.heads))
+    masks = None if attention_mask is None else attention_mask.float().unflatten(0, (-1, attn.heads))
     for head in range(attn.heads):
         mask = None if masks is None else masks[:, head]
-        scores = attn.get_attention_scores(query[:, :, head], key[:, :, head], mask).float() * (weight / attn.heads)
+        scores = attn.get_attention_scores(query[:, :, head].float(), key[:, :, head].float(), mask)
+        scores = scores * (weight / attn.heads)
         if onto is None or scores.requires_grad:
             onto = scores if onto is None else onto + scores
         else:

@@ -244,7 +244,8 @@ class LatentBackbone:
                 raise InvalidInput(f"the prompt {prompt!r} does not hold the word {word!r}")
             if not tokens:
                 raise InvalidInput(
-                    f"{word!r} lies beyond the {len(spans)} tokens of a text that the model reads; give fewer words"
+                    f"{word!r} does not reach the model, which reads {len(spans)} tokens of this text; give fewer "
+                    "words, and no fillers or numbers"
                 )
             found.append(tuple(tokens))
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -21,14 +21,14 @@ from ..world import CLUTTER, RESERVED, categories, make_scene
 from .metrics import MaskScore, mask_score
 
 SIDE = 128
-IGNORED = 255
+IGNORED = -1
 
 Labels = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True)
 class MaskSample:
-    """A photo and the class of each of its pixels, (H, W); 255 is not counted."""
+    """A photo and the class of each of its pixels, (H, W); -1 is not counted."""
 
     picture: Picture
     truth: Labels
@@ -40,7 +40,7 @@ def world_scenes(count: int, first: int = RESERVED) -> tuple[list[MaskSample], i
     samples = []
     for seed in range(first, first + count):
         scene = make_scene(seed, SIDE, count=2 + seed % 2)
-        truth = np.zeros_like(scene.instances)
+        truth = np.zeros(scene.instances.shape, np.int32)
         for number, thing in enumerate(scene.objects, start=1):
             truth[scene.instances == number] = 1 + kinds.index(thing.category)
         truth[scene.instances == CLUTTER] = IGNORED
@@ -71,43 +71,54 @@ def folder_samples(photos: Path, labels: Path, ignored: int | None = None) -> tu
             continue
         picture = load_picture(own)
         try:
-            truth = np.asarray(Image.open(path)).copy()
+            truth = np.asarray(Image.open(path)).astype(np.int32)
         except OSError as error:
             raise UnreadableFile(f"{path} cannot be read as labels ({error}); give a PNG") from None
         if truth.shape != picture.size:
             raise InvalidInput(f"labels {path} have shape {truth.shape}, but the photo has {picture.size}")
-        if ignored is not None:
-            truth[truth == ignored] = IGNORED
-        samples.append(MaskSample(picture, truth))
+        truth[np.isin(truth, [255] if ignored is None else [255, ignored])] = IGNORED
+        if (truth != IGNORED).any():
+            samples.append(MaskSample(picture, truth))
     if not samples:
         raise InvalidInput(f"no photo in {photos} has labels in {labels} (PNG files of the same name)")
-    known = [int(sample.truth[sample.truth != IGNORED].max(initial=0)) for sample in samples]
-    return samples, 1 + max(known)
+    return samples, 1 + max(int(sample.truth.max()) for sample in samples)
 
 
 def compare(backbone: Backbone, samples: list[MaskSample], classes: int) -> Iterator[tuple[str, MaskScore]]:
     """Score the solvers on a model and on the same network untrained, and clustering of colours and places.
 
-    K-Means-C makes as many segments in every photo as photos have classes on average; K-Means-S as each one has.
+    K-Means-C makes as many segments in every photo as photos have classes on average, all other clusterings as many as
+    each one has.
     """
-    counts = [len(np.unique(sample.truth[sample.truth < classes])) for sample in samples]
-    usual = [max(1, round(float(np.mean(counts))))] * len(samples)
-
-    def score(found: list[Labels]) -> MaskScore:
-        return mask_score([(labels, sample.truth) for labels, sample in zip(found, samples, strict=True)], classes)
-
+    counts = [len(np.unique(sample.truth[sample.truth != IGNORED])) for sample in samples]
+    usual = max(1, round(float(np.mean(counts))))
     for network in (backbone, backbone.untrained()):
-        name = network.card.name
         merging, cutting = Segmenter(network), Segmenter(network, solver="ncut")
-        clustering = Segmenter(network, solver="kmeans")
-        prepared = [merging.prepare(sample.picture) for sample in samples]
-        yield f"diffseg, {name}", score([merging.cut(photo).labels for photo in prepared])
-        yield f"ncut, {name}", score([cutting.segment(sample.picture).labels for sample in samples])
-        for rule, wanted in (("K-Means-C", usual), ("K-Means-S", counts)):
-            cuts = [clustering.cut(photo, KMeansSettings(k)) for photo, k in zip(prepared, wanted, strict=True)]
-            yield f"{rule}, {name}", score([cut.labels for cut in cuts])
-    plain = [colour_segments(sample.picture, k) for sample, k in zip(samples, counts, strict=True)]
-    yield "k-means of colours and places", score(plain)
+        of_features = KMeansSettings(of="features")
+        clustering = Segmenter(network, solver="kmeans"), Segmenter(network, solver="kmeans", settings=of_features)
+        found: dict[str, list[Labels]] = {}
+        for sample, count in zip(samples, counts, strict=True):
+            maps, features = (own.prepare(sample.picture) for own in (merging, clustering[1]))
+            cuts = {
+                "diffseg": merging.cut(maps),
+                "ncut": cutting.segment(sample.picture),
+                "K-Means-C": clustering[0].cut(maps, KMeansSettings(usual)),
+                "K-Means-S": clustering[0].cut(maps, KMeansSettings(count)),
+                "k-means of features": clustering[1].cut(features, replace(of_features, segments=count)),
+                "spectral, features": clustering[1].cut(
+                    features, replace(of_features, segments=count, method="spectral")
+                ),
+            }
+            for name, cut in cuts.items():
+                found.setdefault(name, []).append(cut.labels)
+        for name, labels in found.items():
+            yield f"{name}, {network.card.name}", _score(labels, samples, classes)
+    plain = [colour_segments(sample.picture, count) for sample, count in zip(samples, counts, strict=True)]
+    yield "k-means of colours and places", _score(plain, samples, classes)
+
+
+def _score(found: list[Labels], samples: list[MaskSample], classes: int) -> MaskScore:
+    return mask_score([(labels, sample.truth) for labels, sample in zip(found, samples, strict=True)], classes)
 
 
 def colour_segments(picture: Picture, count: int, side: int = 64) -> Labels:

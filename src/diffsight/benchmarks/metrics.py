@@ -89,8 +89,8 @@ def mask_score(results: Sequence[tuple[npt.NDArray[np.integer], npt.NDArray[np.i
     """Score photos (DiffSeg: Tian et al., 2024, section 4).
 
     Args:
-        results: for each photo the segments found and the true classes, (H, W) each; true values from ``classes`` on
-            are not counted; segments at 65535 (not seen) take no class.
+        results: for each photo the segments found and the true classes, (H, W) each; true values below 0 or from
+            ``classes`` on are not counted; segments at 65535 (not seen) take no class.
         classes: how many there are.
 
     Raises:
@@ -101,7 +101,7 @@ def mask_score(results: Sequence[tuple[npt.NDArray[np.integer], npt.NDArray[np.i
     for found, truth in results:
         if found.shape != truth.shape:
             raise InvalidInput(f"labels of {found.shape} do not fit a truth of {truth.shape}")
-        valid = truth < classes
+        valid = (truth >= 0) & (truth < classes)
         if not valid.any():
             continue
         images += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,6 +45,9 @@ def segment(
             "ncut: cost below which a cut is made.",
         ),
     ] = None,
+    iterations: Annotated[
+        int | None, typer.Option(help="diffseg: how often one --threshold alone counts; 3 if left out.")
+    ] = None,
     anchors: Annotated[int | None, typer.Option(help="diffseg: anchors a side.")] = None,
     weights: Annotated[
         str | None, typer.Option(metavar="W", help="diffseg: repo, paper, or a number for each attention size.")
@@ -55,6 +59,8 @@ def segment(
     ] = None,
     power: Annotated[float | None, typer.Option(help="ncut: the affinity is raised to it.")] = None,
     segments: Annotated[int | None, typer.Option(help="kmeans: how many segments.")] = None,
+    of: Annotated[str | None, typer.Option(help="kmeans: cluster attention maps, or features.")] = None,
+    method: Annotated[str | None, typer.Option(help="kmeans: kmeans, or spectral for features.")] = None,
     borders: Annotated[
         float, typer.Option(metavar="CELLS", help="How far borders may move to reach an edge of the photo, 0 to 4.")
     ] = 0.0,
@@ -105,6 +111,7 @@ def segment(
         preset,
         seed,
         threshold=thresholds,
+        iterations=iterations,
         anchors=anchors,
         weights=weights,
         rule=rule,
@@ -112,6 +119,8 @@ def segment(
         half=half,
         power=power,
         segments=segments,
+        of=of,
+        method=method,
     )
     swept = _swept(settings, steps) if steps else []
     if points and solver == "ncut":
@@ -119,8 +128,10 @@ def segment(
     if not 0 <= margin <= 1:
         raise InvalidInput(f"--margin {margin} does not suit; use 0 to 1")
     words = None if names is None else names.split(",")
-    if captioner is not None and caption is not None:
-        raise InvalidInput("--captioner writes the caption, so --caption does not go with it; give one of them")
+    if captioner is not None and (caption is not None or names is not None):
+        raise InvalidInput("--captioner says what names there are, as --caption and --names do; give one of them")
+    if (margin or merge_names) and names is caption is captioner is None:
+        raise InvalidInput("--margin and --merge-names need words; give --names, --caption or --captioner")
 
     from ..backbones.captioner import Captioner
     from ..backbones.registry import load
@@ -159,6 +170,8 @@ def segment(
         "borders": borders,
         "reading": asdict(segmenter.reading),
         "naming": {**naming, "caption": caption, "captioner": captioner},
+        "sweep": steps,
+        "heat": points,
     }
     failed = _run(jobs, _Work(out, segmenter, naming, json.loads(json.dumps(facts)), swept, points))
     print(out)
@@ -182,6 +195,8 @@ def _jobs(photos: list[Path], out: Path) -> dict[str, Path]:
                 raise InvalidInput(f"{path} holds no photos (looked for {', '.join(ENDINGS)})")
             files += inside
         else:
+            if path.is_file() and out.resolve() == path.resolve().parent:
+                raise InvalidInput(f"--out {out} is the folder of {path}; give another, so that no photo is replaced")
             files.append(path)
     files = list({path.resolve(): path for path in files}.values())
     stems = Counter(path.stem for path in files)
@@ -204,9 +219,9 @@ def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
 
 
 TAKES = {
-    "diffseg": ("threshold", "anchors", "weights", "rule", "refine", "half"),
+    "diffseg": ("threshold", "iterations", "anchors", "weights", "rule", "refine", "half"),
     "ncut": ("threshold", "power"),
-    "kmeans": ("segments",),
+    "kmeans": ("segments", "of", "method"),
 }
 """The options that each solver has."""
 
@@ -235,8 +250,11 @@ def _settings(solver: str, preset: str | None, seed: int, **options: Any) -> Set
                 raise InvalidInput(f"--threshold gives {len(thresholds)} numbers; ncut takes one")
             given["threshold"] = thresholds[0]
         return replace(presets[preset] if preset else ncut.NcutSettings(), **given)
+    times = given.pop("iterations", 3)
+    if times < 1:
+        raise InvalidInput(f"--iterations {times} is too few; use 1 or more")
     if thresholds is not None:
-        given["thresholds"] = thresholds * 3 if len(thresholds) == 1 else thresholds
+        given["thresholds"] = thresholds * times if len(thresholds) == 1 else thresholds
     if "weights" in given:
         text = given.pop("weights")
         given["weighting"] = text if text in ("repo", "paper") else _numbers(text, "--weights")
@@ -267,18 +285,24 @@ def _run(jobs: dict[str, Path], work: _Work) -> list[str]:
     """Cut every photo that has no result yet; returns a line for each that could not be read."""
     from tqdm import tqdm
 
-    failed = []
+    failed, done = [], 0
     for stem, path in tqdm(jobs.items(), desc="cutting", unit="photo", disable=len(jobs) == 1):
         try:
-            digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() if path.is_file() else ""
+            digest = _digest(path)
             own = {"photo": str(path), "photo_digest": digest, **work.facts}
-            if not (work.swept or work.points) and _is_done(work.out / f"{stem}.json", own):
+            if _is_done(stem, own, work.out):
+                done += 1
                 continue
             _one(stem, path, own, work)
+            done += 1
         except UnreadableFile as error:
             if len(jobs) == 1:
                 raise
             failed.append(str(error))
+        except InvalidInput as error:
+            if not done:  # what suits no photo so far is no matter of this one
+                raise
+            failed.append(f"{path}: {error}")
     if len(jobs) > 1:
         _save_sheet([stem for stem in jobs if (work.out / f"{stem}_overlay.png").exists()], work.out)
     return failed
@@ -301,13 +325,22 @@ def _save_sheet(stems: list[str], out: Path) -> None:
     save_picture(draw_sheet(small, chosen), out / "sheet.png")
 
 
-def _is_done(path: Path, facts: dict[str, Any]) -> bool:
-    """Whether a result of the same photo and settings is there; it is written last."""
+def _digest(path: Path) -> str:
     try:
-        found = json.loads(path.read_text())
+        return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    except OSError:
+        return ""  # reading it as a photo will say what is wrong
+
+
+def _is_done(stem: str, facts: dict[str, Any], out: Path) -> bool:
+    """Whether a result of the same photo and settings is there; its JSON is written last."""
+    try:
+        found = json.loads((out / f"{stem}.json").read_text())
     except (OSError, ValueError):
         return False
-    return isinstance(found, dict) and all(found.get(key) == value for key, value in facts.items() if key != "photo")
+    if not isinstance(found, dict) or not all((out / f"{stem}_{kind}.png").exists() for kind in ("overlay", "labels")):
+        return False
+    return all(found.get(key) == value for key, value in facts.items() if key != "photo")
 
 
 def _one(stem: str, path: Path, facts: dict[str, Any], work: _Work) -> None:
@@ -322,6 +355,8 @@ def _one(stem: str, path: Path, facts: dict[str, Any], work: _Work) -> None:
     segmenter.fit(picture).check_points(np.array(work.points).reshape(-1, 2), "--heat point")
     prepared = segmenter.prepare(picture)
     found = segmenter.segment(prepared, **work.naming)
+    with suppress(OSError):  # of another run; it must not stand beside this one's pictures
+        (out / f"{stem}.json").unlink()
     save_picture(draw_segments(picture, found), out / f"{stem}_overlay.png")
     save_labels(found, out / f"{stem}_labels.png", segment_colours(len(found)))
     width, height = panel_size(picture)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
@@ -45,31 +46,30 @@ class Aggregate:
     """The weighted mean of all levels on the finest grid: (n, n) with rows that sum to 1, where n is its cells.
 
     Args:
-        levels: one for each size, in any order; every size must divide the finest.
+        levels: one for each size, in any order; each must divide the next finer one.
         shares: the weight of each, from ``level_weights``.
 
     Raises:
-        InvalidInput: for grids that do not divide the finest, or weights of another number.
+        InvalidInput: for grids that do not nest, or weights of another number.
     """
 
     def __init__(self, levels: Sequence[Level], shares: Sequence[float]) -> None:
         if not levels or len(levels) != len(shares):
             raise InvalidInput(f"{len(levels)} levels and {len(shares)} weights; give one or more, and as many weights")
         order = sorted(range(len(levels)), key=lambda i: levels[i].grid[0] * levels[i].grid[1])
-        self.grid = levels[order[-1]].grid
-        coarse: Tensor | None = None
-        before: Size | None = None
-        for i in order:
-            level, share = levels[i], shares[i]
-            if any(fine % own for fine, own in zip(self.grid, level.grid, strict=True)):
-                raise InvalidInput(f"a level of {level.grid} cells does not divide the finest one of {self.grid}")
-            lifted = _repeat_queries(coarse, before, level.grid) if coarse is not None and before is not None else None
-            if i == order[-1]:
-                self._finest, self._share, self._coarse = level.attention, share, coarse
-                self._before = before
-                break
-            own = share * _lift_keys(level, self.grid)
-            coarse, before = own if lifted is None else own + lifted, level.grid
+        grids = [levels[i].grid for i in order]
+        for coarse, fine in pairwise(grids):
+            if any(many % few for many, few in zip(fine, coarse, strict=True)):
+                raise InvalidInput(f"a level of {coarse} cells does not divide the next finer one of {fine}")
+        *below, finest = order
+        self.grid, self._below = grids[-1], grids[-2] if below else None
+        self._finest, self._share = levels[finest].attention, shares[finest]
+        self._coarse: Tensor | None = None
+        for before, i in zip([None, *grids], below, strict=False):
+            own = shares[i] * _lift_keys(levels[i], self.grid)
+            if self._coarse is not None and before is not None:
+                own += self._coarse[_parents(levels[i].grid, before)]
+            self._coarse = own
         self._whole: Tensor | None = None
 
     def __len__(self) -> int:
@@ -80,8 +80,8 @@ class Aggregate:
         if self._whole is not None:
             return self._whole[cells]
         rows = self._finest[cells].float() * self._share
-        if self._coarse is not None and self._before is not None:
-            rows += self._coarse[_parents(self.grid, self._before)[cells]]
+        if self._coarse is not None and self._below is not None:
+            rows += self._coarse[_parents(self.grid, self._below)[cells]]
         return rows
 
     def tiles(self) -> Iterator[tuple[int, int, Tensor]]:
@@ -102,8 +102,10 @@ class Aggregate:
         self._whole = whole
 
     def whole(self) -> Tensor:
-        """All maps at once, (n, n) float32."""
-        return torch.cat([rows for _, _, rows in self.tiles()]) if self._whole is None else self._whole
+        """All maps at once, (n, n) float32; kept from then on, whatever its size."""
+        if self._whole is None:
+            self._whole = self.rows(torch.arange(len(self)))
+        return self._whole
 
 
 def level_weights(
@@ -157,8 +159,3 @@ def _parents(fine: Size, coarse: Size) -> Tensor:
     rows = torch.arange(fine[0]) // (fine[0] // coarse[0])
     columns = torch.arange(fine[1]) // (fine[1] // coarse[1])
     return (rows[:, None] * coarse[1] + columns).flatten()
-
-
-def _repeat_queries(maps: Tensor, coarse: Size, fine: Size) -> Tensor:
-    """Give every cell of a finer grid the map of the coarse cell that it lies in."""
-    return maps[_parents(fine, coarse)]

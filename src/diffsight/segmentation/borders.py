@@ -19,6 +19,9 @@ from .labels import drop_empty
 
 Array = npt.NDArray[Any]
 
+WINDOW = 2.5
+"""Half the side of the filter's windows for a border to move by 1; smaller ones do not see enough of either side."""
+
 LONGER_SIDE = 640
 """The filter's coefficients are found at this size and applied at the photo's (He & Sun, arXiv 1505.00996)."""
 
@@ -34,7 +37,7 @@ def sharpen_borders(
     Args:
         segmentation: of the photo.
         picture: the photo.
-        radius: how far borders may move, pixels of the photo; half the side of the filter's windows.
+        radius: how far borders may move, pixels of the photo.
         smoothness: the filter's epsilon, for colours in [0, 1]; colour differences below its root are no edge.
 
     Raises:
@@ -46,11 +49,11 @@ def sharpen_borders(
     height, width = labels.shape
     shrink = min(1.0, LONGER_SIDE / max(height, width))
     small = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-    guide = _Guide(cv2.resize(image, small, interpolation=cv2.INTER_AREA), round(radius * shrink), smoothness)
+    guide = _Guide(cv2.resize(image, small, interpolation=cv2.INTER_AREA), round(WINDOW * radius * shrink), smoothness)
 
     best = np.full(labels.shape, -np.inf, np.float32)
     found = labels.copy()
-    reach = round(2 * radius) + 2
+    reach = round(2 * WINDOW * radius) + 2
     for segment, (x0, y0, x1, y1) in enumerate(segmentation.boxes):
         mask = (labels == segment).astype(np.uint8) * np.uint8(255)
         model = guide.explain(cv2.resize(mask, small, interpolation=cv2.INTER_AREA).astype(np.float32) / 255)

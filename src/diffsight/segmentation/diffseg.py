@@ -55,8 +55,8 @@ class DiffSegSettings:
         if not self.thresholds:
             raise InvalidInput("no threshold given; give one for each iteration, such as 1.1 1.1 1.1")
         for threshold in self.thresholds:
-            if not threshold > 0:
-                raise InvalidInput(f"threshold {threshold} does not suit; it must be above 0 (about 0.5 to 1.5)")
+            if not (threshold > 0 and math.isfinite(threshold)):
+                raise InvalidInput(f"threshold {threshold} does not suit; it must be above 0 and finite, as 0.5 or 1.5")
         if self.anchors < 1:
             raise InvalidInput(f"{self.anchors} anchors a side are too few; use 1 or more")
         if self.rule not in get_args(Rule):
@@ -107,13 +107,12 @@ class Merging:
     def _compare(self, half: bool) -> Tensor:
         """The distance of every anchor's map to the map of every cell, (anchors, n)."""
         own, log_own, negentropy = _terms(self.own, half)
-        left = torch.cat([own, log_own], dim=1)
         distances = torch.empty(len(own), len(self.maps))
         for start, stop, rows in self.maps.tiles():
             others, log_others, others_negentropy = _terms(rows, half)
-            tile, n = distances[:, start:stop], rows.shape[1]
-            torch.mm(left[:, :n], log_others.T, out=tile)
-            tile.addmm_(left[:, n:], others.T)
+            tile = distances[:, start:stop]
+            torch.mm(own, log_others.T, out=tile)
+            tile.addmm_(log_own, others.T)
             tile.neg_().add_(negentropy[:, None]).add_(others_negentropy).mul_(0.5)
         return distances
 

@@ -70,4 +70,4 @@ def save_description(segmentation: Segmentation, path: Path, **facts: Any) -> No
         OutputFailed: if it cannot be written.
     """
     with atomic(path) as part:
-        part.write_text(json.dumps({**facts, **describe(segmentation)}, indent=1) + "\n")
+        part.write_text(json.dumps({**facts, **describe(segmentation)}, indent=1, allow_nan=False) + "\n")

@@ -27,7 +27,7 @@ def kmeans(vectors: Array, count: int, seed: int = 0) -> npt.NDArray[np.int64]:
     from sklearn.cluster import KMeans
 
     _check(count, len(vectors))
-    return KMeans(count, n_init=1, random_state=seed).fit_predict(vectors)
+    return KMeans(count, n_init=1, random_state=_state(seed)).fit_predict(vectors)
 
 
 def spectral(features: Array, count: int, seed: int = 0) -> npt.NDArray[np.int64]:
@@ -41,7 +41,7 @@ def spectral(features: Array, count: int, seed: int = 0) -> npt.NDArray[np.int64
     _check(count, len(features))
     unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
     affinity = np.clip(unit @ unit.T, 0, None)
-    solver = SpectralClustering(count, affinity="precomputed", assign_labels="cluster_qr", random_state=seed)
+    solver = SpectralClustering(count, affinity="precomputed", assign_labels="cluster_qr", random_state=_state(seed))
     return solver.fit_predict(affinity)
 
 
@@ -56,9 +56,9 @@ def refine(maps: Array, proposals: Array) -> Array:
     return KMeans(len(start), init=start, n_init=1, max_iter=300, tol=1e-4).fit(maps).cluster_centers_
 
 
-def indicators(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """(n,) labels as (K, n) maps that are 1 where the label is theirs."""
-    return (labels == np.arange(labels.max() + 1)[:, None]).astype(np.float64)
+def _state(seed: int) -> int:
+    """Any seed as one that scikit-learn takes."""
+    return seed % 2**32
 
 
 def _check(count: int, vectors: int) -> None:

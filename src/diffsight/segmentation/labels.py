@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,15 +12,12 @@ from ..types import VOID, Segmentation
 
 Array = npt.NDArray[np.float64]
 
-CHUNK = 2**22
-"""Values interpolated at a time."""
-
 
 def winners(maps: Array, rows: Array, columns: Array) -> npt.NDArray[np.uint16]:
     """Which of K maps is highest at each point of a raster; the first wins ties.
 
-    Between four neighbouring cells every map is the same mixture of its values there, so a map that is highest in all
-    four is highest between them; only the rest is interpolated.
+    Between four neighbouring cells every map is the same mixture of its values there. So a map that is highest in all
+    four is highest between them; elsewhere only maps can win that no winner of a corner exceeds in all four.
 
     Args:
         maps: (K, h, w).
@@ -27,27 +26,39 @@ def winners(maps: Array, rows: Array, columns: Array) -> npt.NDArray[np.uint16]:
     Returns:
         (H, W) indices into ``maps``.
     """
-    _, height, width = maps.shape
+    count, height, width = maps.shape
     (y, v), (x, u) = two_taps(rows, height), two_taps(columns, width)
-    y2, x2 = np.minimum(y + 1, height - 1), np.minimum(x + 1, width - 1)
     best = maps.argmax(axis=0).astype(np.uint16)
-    labels = best[y[:, None], x]
-    agreed = np.ones(labels.shape, bool)
-    for corner in (best[y[:, None], x2], best[y2[:, None], x], best[y2[:, None], x2]):
-        agreed &= corner == labels
-    unsure_rows, unsure_columns = np.nonzero(~agreed)
-    flat = np.ascontiguousarray(maps.reshape(len(maps), -1))
-    step = max(1, CHUNK // len(maps))
-    for start in range(0, len(unsure_rows), step):
-        i, j = unsure_rows[start : start + step], unsure_columns[start : start + step]
-        values = (
-            flat[:, y[i] * width + x[j]] * ((1 - v[i]) * (1 - u[j]))
-            + flat[:, y[i] * width + x2[j]] * ((1 - v[i]) * u[j])
-            + flat[:, y2[i] * width + x[j]] * (v[i] * (1 - u[j]))
-            + flat[:, y2[i] * width + x2[j]] * (v[i] * u[j])
-        )
-        labels[i, j] = values.argmax(axis=0)
+    corners = _corners(best)
+    labels = corners[0][y[:, None], x]
+    unsure = np.zeros((height, width), bool)
+    for corner in corners[1:]:
+        unsure |= corner != corners[0]
+    places = np.flatnonzero(unsure)
+    values = np.stack([corner.reshape(count, -1)[:, places] for corner in _corners(maps)])  # (4, K, cells)
+    able = np.ones(values.shape[1:], bool)
+    for corner in corners:
+        winner = np.take_along_axis(values, corner.ravel()[places][None, None], axis=1)
+        able &= (values >= winner).any(axis=0)
+    for place, own, may in zip(places, np.moveaxis(values, 2, 0), able.T, strict=True):
+        i, j = divmod(int(place), width)
+        lines = slice(*np.searchsorted(y, [i, i + 1]))
+        across = slice(*np.searchsorted(x, [j, j + 1]))
+        if lines.start == lines.stop or across.start == across.stop:
+            continue
+        chosen = np.flatnonzero(may)
+        top_left, top_right, bottom_left, bottom_right = own[:, chosen, None, None]
+        b, a = v[lines, None], u[None, across]
+        mixed = top_left * ((1 - b) * (1 - a)) + top_right * ((1 - b) * a)
+        mixed += bottom_left * (b * (1 - a)) + bottom_right * (b * a)
+        labels[lines, across] = chosen[mixed.argmax(axis=0)]
     return labels
+
+
+def _corners(maps: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    """Each cell's own value, and those of its neighbours to the right, below, and both; at the border its own."""
+    below = np.concatenate([maps[..., 1:, :], maps[..., -1:, :]], axis=-2)
+    return [m for own in (maps, below) for m in (own, np.concatenate([own[..., 1:], own[..., -1:]], axis=-1))]
 
 
 def label_pixels(maps: Array, grid: Size, fit: Fit) -> Segmentation:
@@ -80,11 +91,16 @@ def drop_empty(segmentation: Segmentation) -> Segmentation:
 
 
 def _clarity(maps: Array) -> Array:
-    """Mean share of each map's value in the sum of all, over the cells that it wins; 0 where it wins none."""
-    best = maps.argmax(axis=0)
-    share = maps.max(axis=0) / np.maximum(maps.sum(axis=0), 1e-300)
-    count = np.bincount(best.ravel(), minlength=len(maps))
-    return np.bincount(best.ravel(), share.ravel(), minlength=len(maps)) / np.maximum(count, 1)
+    """Mean share of each map's value in the sum of all, over the cells that it wins; its best share if it wins none."""
+    share = (maps / np.maximum(maps.sum(axis=0), 1e-300)).reshape(len(maps), -1)
+    won = indicators(share.argmax(axis=0), len(maps))
+    cells = won.sum(axis=1)
+    return np.where(cells > 0, (share * won).sum(axis=1) / np.maximum(cells, 1), share.max(axis=1))
+
+
+def indicators(labels: npt.NDArray[np.int64], count: int | None = None) -> Array:
+    """(n,) labels as (count, n) maps that are 1 where the label is theirs; as many as there are labels if left out."""
+    return (labels == np.arange(labels.max() + 1 if count is None else count)[:, None]).astype(np.float64)
 
 
 def raster(cells: npt.NDArray[np.floating], fit: Fit, size: Size) -> npt.NDArray[np.float64]:

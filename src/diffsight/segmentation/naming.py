@@ -1,7 +1,8 @@
 """Words for segments: each gets the word whose cross-attention it holds most (DiffSeg, section 3.4).
 
 Unlike the reference code: every layer of a size counts alike; a word is found by its characters, so that one split into
-several tokens is pooled; equal words are one; segments are cut in a pass without a prompt.
+several tokens is pooled; equal words are one; segments are cut in a pass without a prompt; and of a caption every word
+but stop words is a candidate, not only what a tagger calls a noun.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import InvalidInput
 from ..grid import Fit, Size
 from ..types import VOID, Segmentation
 
@@ -62,7 +64,13 @@ def name_segments(
 
 
 def merge_by_name(segmentation: Segmentation) -> Segmentation:
-    """Join the segments of one name; scores are averaged by area, nameless segments stay as they are."""
+    """Join the segments of one name; scores are averaged by area, nameless segments stay as they are.
+
+    Raises:
+        InvalidInput: for a segmentation that was not named.
+    """
+    if len(segmentation) and not segmentation.names:
+        raise InvalidInput("segments without names cannot be joined by them; name them first")
     names = segmentation.names
     keys = [name or f"\0{i}" for i, name in enumerate(names)]
     kept = list(dict.fromkeys(keys))

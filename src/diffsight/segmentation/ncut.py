@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +17,7 @@ CANDIDATES = 100
 """Places tried along the second eigenvector."""
 
 DENSE = 64
-"""Graphs up to this size are solved densely; the iterative solver needs more nodes than it keeps vectors."""
+"""Graphs up to this size are solved densely, and larger ones that the iterative solver gives up on."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class NcutSettings:
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 2:
             raise InvalidInput(f"cut threshold {self.threshold} does not suit; it must be above 0 and at most 2")
-        if not self.power > 0:
-            raise InvalidInput(f"power {self.power} does not suit; it must be above 0")
+        if not (self.power > 0 and math.isfinite(self.power)):
+            raise InvalidInput(f"power {self.power} does not suit; it must be above 0 and finite")
 
 
 PRESETS = {"diffcut": NcutSettings(threshold=0.5), "sd-1.4": NcutSettings(threshold=0.2)}
@@ -90,7 +92,7 @@ def best_cut(weights: Array, threshold: float) -> npt.NDArray[np.bool_] | None:
     weight_upper = degree @ upper
     weight_lower = degree.sum() - weight_upper
     crossing = weight_upper - np.einsum("nk,nk->k", upper, weights @ upper)
-    possible = (weight_upper > 0) & (weight_lower > 0)
+    possible = sides.any(axis=0) & ~sides.all(axis=0)
     cost = np.full(CANDIDATES, np.inf)
     cost[possible] = crossing[possible] * (1 / weight_upper[possible] + 1 / weight_lower[possible])
     best = int(cost.argmin())
@@ -98,7 +100,7 @@ def best_cut(weights: Array, threshold: float) -> npt.NDArray[np.bool_] | None:
 
 
 def _cut_loose(degree: Array) -> npt.NDArray[np.bool_] | None:
-    """Nodes without any tie are a part of their own."""
+    """Nodes without any tie are parted from the rest, together."""
     loose = degree <= 0
     return loose if 0 < loose.sum() < len(loose) else None
 
@@ -106,15 +108,18 @@ def _cut_loose(degree: Array) -> npt.NDArray[np.bool_] | None:
 def _second_vector(weights: Array, degree: Array) -> Array:
     """The second generalised eigenvector of the graph Laplacian; its largest entry is positive."""
     from scipy.linalg import eigh
-    from scipy.sparse.linalg import eigsh
+    from scipy.sparse.linalg import ArpackError, eigsh
 
     root = 1 / np.sqrt(degree)
-    normal = root[:, None] * weights * root
+    trivial = np.sqrt(degree / degree.sum())
+    # the first eigenvector is known; sent to the far end, it cannot be mistaken for the second where both are close
+    others = root[:, None] * weights * root - 2 * np.outer(trivial, trivial)
     n = len(weights)
+    vector: Array | None = None
     if n > DENSE:  # the smallest of I - N are the largest of N
-        values, vectors = eigsh(normal, k=2, which="LA", v0=np.random.default_rng(0).standard_normal(n), tol=1e-8)
-        vector = vectors[:, values.argsort()[0]]
-    else:
-        vector = eigh(normal, subset_by_index=[n - 2, n - 2])[1][:, 0]
+        with suppress(ArpackError):
+            vector = eigsh(others, k=1, which="LA", v0=np.random.default_rng(0).standard_normal(n), tol=1e-8)[1][:, 0]
+    if vector is None:
+        vector = eigh(others, subset_by_index=[n - 1, n - 1])[1][:, 0]
     vector = root * vector
     return vector if vector[np.abs(vector).argmax()] > 0 else -vector

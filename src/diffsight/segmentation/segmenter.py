@@ -27,8 +27,8 @@ from . import ncut
 from .aggregate import Aggregate, Level, level_weights
 from .borders import sharpen_borders
 from .diffseg import DiffSegSettings, Merging, anchor_cells
-from .kmeans import indicators, kmeans, refine
-from .labels import label_pixels, raster
+from .kmeans import kmeans, refine, spectral
+from .labels import indicators, label_pixels, raster
 from .naming import merge_by_name, name_segments, word_maps
 from .ncut import NcutSettings
 
@@ -46,14 +46,29 @@ STOP_WORDS = FILLERS | {"are", "to", "by", "for", "from", "near", "next", "over"
 
 @dataclass(frozen=True)
 class KMeansSettings:
-    """How many segments k-means makes, and the seed of its start."""
+    """Settings of the baselines.
+
+    Attributes:
+        segments: how many to make.
+        of: what is clustered: the self-attention ``maps``, or the ``features`` of the task's stage.
+        method: ``kmeans``, or ``spectral`` for features.
+        seed: of the start.
+    """
 
     segments: int = 6
+    of: Literal["maps", "features"] = "maps"
+    method: Literal["kmeans", "spectral"] = "kmeans"
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.segments < 1:
             raise InvalidInput(f"{self.segments} segments are too few; use 1 or more")
+        if self.of not in ("maps", "features") or self.method not in ("kmeans", "spectral"):
+            raise InvalidInput(
+                f"cannot cluster {self.of!r} by {self.method!r}; use maps or features, kmeans or spectral"
+            )
+        if self.method == "spectral" and self.of == "maps":
+            raise InvalidInput("spectral clustering works on features; choose those, or kmeans")
 
 
 Settings = DiffSegSettings | NcutSettings | KMeansSettings
@@ -133,7 +148,7 @@ class Segmenter:
         self.backbone = load(model, device=device, dtype=dtype) if isinstance(model, str | Path) else model
         defaults: dict[str, Settings] = {
             "diffseg": DiffSegSettings(thresholds=(self.backbone.card.merge_threshold,) * 3),
-            "ncut": NcutSettings(),
+            "ncut": NcutSettings(self.backbone.card.cut_threshold),
             "kmeans": KMeansSettings(),
         }
         self.settings = defaults[solver] if settings is None else settings
@@ -151,7 +166,7 @@ class Segmenter:
         """
         picture = load_picture(photo)
         settings = replace(self.reading, size=self._input_size(picture))
-        if self.solver == "ncut":
+        if isinstance(self.settings, NcutSettings) or getattr(self.settings, "of", "maps") == "features":
             return Prepared(picture, self.probe.read([picture], settings, Taps((settings.stage,)))[0], None)
         groups = self.backbone.taps.attention_groups
         grids = [self._grid(name, settings.size) for name in groups]
@@ -186,15 +201,22 @@ class Segmenter:
 
     def _proposals(self, prepared: Prepared, settings: Settings) -> tuple[npt.NDArray[np.float64], Size]:
         """A (cells,) map for each segment, (K, cells), and the grid of cells."""
-        if isinstance(settings, NcutSettings) or prepared.maps is None:
-            if not isinstance(settings, NcutSettings) or prepared.maps is not None:
-                raise InvalidInput(f"{type(settings).__name__} do not suit what was read for solver {self.solver!r}")
+        of_features = isinstance(settings, NcutSettings) or getattr(settings, "of", "maps") == "features"
+        if of_features != (prepared.maps is None):
+            raise InvalidInput(f"{settings} do not suit what was read for {self.settings}; prepare the photo for them")
+        if prepared.maps is None:
             features = prepared.reading.feature().flatten(1).T.numpy()
-            labels = ncut.recursive_cut(ncut.affinity(features, settings.power), settings.threshold)
+            if isinstance(settings, NcutSettings):
+                labels = ncut.recursive_cut(ncut.affinity(features, settings.power), settings.threshold)
+            else:
+                assert isinstance(settings, KMeansSettings)
+                cluster = spectral if settings.method == "spectral" else kmeans
+                labels = cluster(features, settings.segments, settings.seed)
             return _feature_maps(features, labels), prepared.reading.grid()
         maps = prepared.maps
         if isinstance(settings, KMeansSettings):
-            return indicators(kmeans(maps.whole().numpy(), settings.segments, settings.seed)), maps.grid
+            labels = kmeans(maps.whole().numpy(), settings.segments, settings.seed)
+            return indicators(labels), maps.grid
         if settings.anchors not in prepared.merging:
             prepared.merging[settings.anchors] = Merging(maps, settings.anchors)
         proposals = prepared.merging[settings.anchors].proposals(settings).numpy()
@@ -229,7 +251,8 @@ class Segmenter:
         prepared = photo if isinstance(photo, Prepared) else self.prepare(photo)
         found = self.cut(prepared)
         if isinstance(caption, Captioner):
-            wanted = self.words(names, caption(prepared.picture, prepared.reading.fit))
+            sentence = caption(prepared.picture, prepared.reading.fit)
+            wanted = self.words(names, sentence) if names is not None or content_words(sentence) else None
         if wanted is None:
             return found
         settings = replace(self.reading, size=prepared.reading.fit.network, prompt=wanted.prompt)
@@ -268,7 +291,7 @@ class Segmenter:
             InvalidInput: for a point outside the photo, or a solver that reads features.
         """
         if prepared.maps is None:
-            raise InvalidInput("the ncut solver reads no self-attention; use diffseg or kmeans for heat maps")
+            raise InvalidInput("this solver reads no self-attention; use diffseg, or kmeans of maps, for heat maps")
         fit, grid = prepared.reading.fit, prepared.maps.grid
         place = np.rint(fit.to_grid(fit.check_points(np.asarray(point, dtype=float).reshape(-1, 2)), grid)[0])
         x, y = np.clip(place, 0, np.array(grid[::-1]) - 1).astype(int)
@@ -281,6 +304,8 @@ class Segmenter:
     def _input_size(self, picture: Picture) -> Size:
         """The network's input for a photo: of its shape and the area asked for, in steps of the coarsest layer."""
         step = max(tap.stride for tap in self.backbone.taps.attention)
+        if min(self.reading.size) < 1:
+            raise InvalidInput(f"size {self.reading.size} does not suit; both sides must be multiples of {step}")
         if self.reading.fit != "stretch":
             if any(side % step for side in self.reading.size):
                 raise InvalidInput(f"size {self.reading.size} does not suit; both sides must be multiples of {step}")
@@ -301,14 +326,19 @@ def _feature_maps(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def _candidates(names: Sequence[str] | None, caption: str | None) -> list[str]:
     if names is not None:
-        words = [name.strip() for name in names]
+        words = [name.strip().lower() for name in names]
         if not words or not all(words):
             raise InvalidInput("an empty name was given; give words such as sky, grass, dog")
         return list(dict.fromkeys(words))
     if caption is None:
         return []
-    found = re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", caption.lower())
-    words = list(dict.fromkeys(word for word in found if word not in STOP_WORDS))
+    words = content_words(caption)
     if not words:
         raise InvalidInput(f"the caption {caption!r} holds no word to name a segment with")
     return words
+
+
+def content_words(caption: str) -> list[str]:
+    """The words of a caption that may name a segment, each once: all but stop words and numbers."""
+    found = re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", caption.lower())
+    return list(dict.fromkeys(word for word in found if word not in STOP_WORDS))
