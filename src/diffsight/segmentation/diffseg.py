@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,7 @@ class DiffSegSettings:
             are like nothing, and such anchors are lost. To repeat its figures only.
     """
 
+    of: ClassVar[str] = "maps"
     thresholds: tuple[float, ...] = (1.1, 1.1, 1.1)
     anchors: int = 16
     weighting: Weighting | tuple[float, ...] = "repo"

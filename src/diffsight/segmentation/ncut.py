@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ class NcutSettings:
         power: the affinity, from 0 to 1, is raised to it.
     """
 
+    of: ClassVar[str] = "features"
     threshold: float = 0.5
     power: float = 10.0
 

@@ -166,7 +166,7 @@ class Segmenter:
         """
         picture = load_picture(photo)
         settings = replace(self.reading, size=self._input_size(picture))
-        if isinstance(self.settings, NcutSettings) or getattr(self.settings, "of", "maps") == "features":
+        if self.settings.of == "features":
             return Prepared(picture, self.probe.read([picture], settings, Taps((settings.stage,)))[0], None)
         groups = self.backbone.taps.attention_groups
         grids = [self._grid(name, settings.size) for name in groups]
@@ -201,20 +201,20 @@ class Segmenter:
 
     def _proposals(self, prepared: Prepared, settings: Settings) -> tuple[npt.NDArray[np.float64], Size]:
         """A (cells,) map for each segment, (K, cells), and the grid of cells."""
-        of_features = isinstance(settings, NcutSettings) or getattr(settings, "of", "maps") == "features"
-        if of_features != (prepared.maps is None):
+        if (settings.of == "features") != (prepared.maps is None):
             raise InvalidInput(f"{settings} do not suit what was read for {self.settings}; prepare the photo for them")
         if prepared.maps is None:
+            assert not isinstance(settings, DiffSegSettings)
             features = prepared.reading.feature().flatten(1).T.numpy()
             if isinstance(settings, NcutSettings):
                 labels = ncut.recursive_cut(ncut.affinity(features, settings.power), settings.threshold)
             else:
-                assert isinstance(settings, KMeansSettings)
                 cluster = spectral if settings.method == "spectral" else kmeans
                 labels = cluster(features, settings.segments, settings.seed)
             return _feature_maps(features, labels), prepared.reading.grid()
         maps = prepared.maps
-        if isinstance(settings, KMeansSettings):
+        if not isinstance(settings, DiffSegSettings):
+            assert isinstance(settings, KMeansSettings)
             labels = kmeans(maps.whole().numpy(), settings.segments, settings.seed)
             return indicators(labels), maps.grid
         if settings.anchors not in prepared.merging:
