@@ -11,10 +11,14 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..types import AND, Capture, Taps
 from .base import Tap, TapTable
+
+TILE = 2**20
+"""Attention scores computed at a time where no gradient is wanted: as many as fit a processor's cache."""
 
 
 class _Stop(Exception):
@@ -66,8 +70,8 @@ def attention_map(
 ) -> Tensor:
     """The attention of a diffusers ``Attention`` module, averaged over heads, as (B, queries, keys) float32.
 
-    One head is held at a time, so the peak is two maps, however many heads there are. Scores and softmax are float32
-    whatever the network's format: small shares matter to whoever takes their logarithm.
+    One head of a tile of queries is held at a time, so the peak is little more than the map itself. Scores and softmax
+    are float32 whatever the network's format: small shares matter to whoever takes their logarithm.
 
     Args:
         attn: the module.
@@ -90,15 +94,24 @@ def attention_map(
     if getattr(attn, "norm_q", None) is not None:
         query, key = attn.norm_q(query), attn.norm_k(key)
     masks = None if attention_mask is None else attention_mask.float().unflatten(0, (-1, attn.heads))
-    for head in range(attn.heads):
-        mask = None if masks is None else masks[:, head]
-        scores = attn.get_attention_scores(query[:, :, head].float(), key[:, :, head].float(), mask)
-        scores = scores * (weight / attn.heads)
-        if onto is None or scores.requires_grad:
-            onto = scores if onto is None else onto + scores
-        else:
-            onto += scores
-    assert onto is not None
+    weight /= attn.heads
+    if query.requires_grad or key.requires_grad:
+        for head in range(attn.heads):
+            mask = None if masks is None else masks[:, head]
+            scores = attn.get_attention_scores(query[:, :, head].float(), key[:, :, head].float(), mask)
+            onto = scores * weight if onto is None else onto + scores * weight
+        assert onto is not None
+        return onto
+    batch, queries, keys = len(query), query.shape[1], key.shape[1]
+    if onto is None:
+        onto = torch.zeros(batch, queries, keys, device=query.device)
+    query, key = (t.transpose(1, 2).float().contiguous() for t in (query, key))  # (B, heads, n, c)
+    step = max(1, TILE // (batch * keys))
+    for start in range(0, queries, step):
+        tile = slice(start, start + step)
+        for head in range(attn.heads):
+            mask = None if masks is None else masks[:, head, tile if masks.shape[2] > 1 else slice(None)]
+            onto[:, tile].add_(attn.get_attention_scores(query[:, head, tile], key[:, head], mask), alpha=weight)
     return onto
 
 
