@@ -30,7 +30,7 @@ def demo(
 
     from PIL import Image
 
-    from ..draw import Panel, draw_panels, draw_segments, draw_sheet, save_picture
+    from ..draw import Panel, draw_panels, draw_segments, draw_sheet, panel_size, save_picture
     from ..images import load_picture
     from ..matching.matcher import Matcher
     from ..segmentation.segmenter import Segmenter
@@ -54,7 +54,7 @@ def demo(
 
     def cut(name: str, picture: Picture) -> None:
         found = segmenter.segment(picture)
-        images = [Image.fromarray(picture.array()), draw_segments(picture, found)]
+        images = [Image.fromarray(picture.array()).resize(panel_size(picture)), draw_segments(picture, found)]
         save_picture(draw_sheet(images, ["photo", f"{len(found)} segments"], side=480), out / f"{name}.png")
         print(out / f"{name}.png", flush=True)
 
