@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file
 
 from diffsight.errors import OutputFailed
-from diffsight.files import atomic, save_tensors
+from diffsight.files import atomic, check_writable, save_tensors
 
 
 def test_whole_or_not_at_all(tmp_path):
@@ -42,3 +42,11 @@ def test_a_full_disk_is_said_and_cleaned_up(tmp_path):
         part.write_text("half")
         raise OSError(28, "No space left on device")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_written_is_said_before_any_work(tmp_path):
+    check_writable(tmp_path / "new" / "folder")
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputFailed, match="is a file"):
+        check_writable(tmp_path / "file" / "below")

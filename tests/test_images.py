@@ -134,3 +134,21 @@ def test_layouts(rng):
 def test_extreme_sizes(size, kind):
     picture = load_picture(np.zeros((*size, 3), np.uint8))
     assert network_input(picture, Fit.make(kind, size, (64, 64))).shape == (3, 64, 64)
+
+
+def test_a_read_only_array_is_copied_without_a_warning(recwarn, rng):
+    array = rng.integers(0, 255, (4, 5, 3), np.uint8)
+    array.flags.writeable = False
+    picture = load_picture(array)
+    np.testing.assert_array_equal(picture.array(), array)
+    assert not recwarn.list
+
+
+def test_names_with_nul_and_damaged_pil_images_are_refused(tmp_path, rng):
+
+    with pytest.raises(UnreadableFile, match="cannot be opened"):
+        load_picture("a\0b.jpg")
+    Image.fromarray(rng.integers(0, 255, (60, 60, 3), np.uint8)).save(tmp_path / "a.jpg")
+    (tmp_path / "b.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:900])
+    with pytest.raises(UnreadableFile, match="PIL"):
+        load_picture(Image.open(tmp_path / "b.jpg"))

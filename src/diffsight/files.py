@@ -32,6 +32,18 @@ def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str
         part.chmod(0o644)
 
 
+def check_writable(folder: Path) -> None:
+    """Say at once, before any work is done, that a folder cannot be written or made.
+
+    Raises:
+        OutputFailed: if so.
+    """
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        reason = "may not be written" if there.is_dir() else "is a file"
+        raise OutputFailed(f"cannot write to {folder}: {there} {reason}; choose another folder")
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to, and rename it into place once the block has ended well.

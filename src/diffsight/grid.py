@@ -125,7 +125,10 @@ class Fit:
         Raises:
             InvalidInput: for another shape, NaN, or a point outside.
         """
-        array = np.asarray(points, dtype=np.float64)
+        try:
+            array = np.asarray(points, dtype=np.float64)
+        except (ValueError, TypeError):
+            raise InvalidInput(f"{what}s are no numbers; give (N, 2) with a row (x, y) each") from None
         if array.ndim != 2 or array.shape[1] != 2:
             raise InvalidInput(f"{what}s have shape {array.shape}; give (N, 2) with a row (x, y) each")
         top, bottom, left, right = self.window

@@ -48,7 +48,10 @@ def load_picture(photo: str | Path | Image.Image | npt.NDArray[Any] | Tensor | P
             raise InvalidInput(f"a photo tensor has shape {tuple(photo.shape)}; give (1, H, W), (3, H, W) or (4, H, W)")
         return _from_channels_last(_plain(photo).permute(1, 2, 0).numpy(), None)
     if hasattr(photo, "convert") and hasattr(photo, "getexif"):
-        return _from_pil(photo, None)
+        try:
+            return _from_pil(photo, None)
+        except (OSError, ValueError) as error:
+            raise UnreadableFile(f"the PIL image cannot be read ({error}); give an open, whole one") from None
     raise InvalidInput(f"cannot take a {type(photo).__name__} as a photo; give a path, PIL image, array or tensor")
 
 
@@ -67,8 +70,9 @@ def _load_file(path: Path) -> Picture:
             pass
     except FileNotFoundError:
         raise UnreadableFile(f"{path} does not exist; give the path of a photo") from None
-    except OSError as error:
-        raise UnreadableFile(f"{path} cannot be opened ({error.strerror}); give a photo that you may read") from None
+    except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise UnreadableFile(f"{str(path)!r} cannot be opened ({reason}); give a photo that you may read") from None
     if path.is_dir():
         raise UnreadableFile(f"{path} is a folder; give the path of one photo")
     if status.st_size == 0:
@@ -87,6 +91,8 @@ def _load_file(path: Path) -> Picture:
         raise UnreadableFile(f"{path} has over {2 * MAX_PIXELS:,} pixels; shrink it first") from None
     except InvalidInput as error:
         raise UnreadableFile(f"{path}: {error}") from None
+    except MemoryError:
+        raise UnreadableFile(f"{path} does not fit the memory at hand; shrink it first") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise UnreadableFile(f"{path} is damaged or cut off ({error}); give a whole photo") from None
     finally:
@@ -132,7 +138,8 @@ def _from_channels_last(array: npt.NDArray[Any], path: Path | None) -> Picture:
     if array.shape[2] == 4:
         array = array.astype(np.float32) / 255 if array.dtype == np.uint8 else array
         array = array[..., :3] * array[..., 3:] + (1 - array[..., 3:])
-    image = torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)
+    array = np.ascontiguousarray(array)
+    image = torch.from_numpy(array if array.flags.writeable else array.copy()).permute(2, 0, 1)
     return Picture(image.expand(3, -1, -1).contiguous(), path)
 
 

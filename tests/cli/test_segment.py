@@ -85,6 +85,20 @@ def test_results_of_two_runs_are_never_mixed(here, command, monkeypatch):
     assert (here / "o" / "b_overlay.png").exists()
 
 
+def test_iterations_of_the_models_own_threshold(here, command):
+    assert run([*command, "in/b.png", "--out", "o", "--iterations", "2", "--anchors", "4"]) == 0
+    assert json.loads((here / "o" / "b.json").read_text())["settings"]["thresholds"] == [1.1, 1.1]
+
+
+def test_hidden_files_are_no_photos_and_damaged_overlays_are_named(capsys, here, command):
+    (here / "in" / ".b_overlay.1234.part.png").write_bytes(b"cut off")
+    assert run([*command, "in", "--out", "o"]) == 0
+    (here / "o" / "b_overlay.png").write_bytes((here / "o" / "b_overlay.png").read_bytes()[:300])
+    capsys.readouterr()
+    assert run([*command, "in", "--out", "o"]) == 2
+    assert "b_overlay.png is damaged" in capsys.readouterr().err
+
+
 def test_a_sweep_is_made_once(here, command):
     options = [*command, "in/b.png", "--out", "o", "--sweep", "1e-4,1", "--heat", "3,4"]
     assert run(options) == 0
@@ -118,7 +132,7 @@ def test_other_solvers(here, command, solver):
         (["--solver", "kmeans", "--segments", "0"], "too few"),
         (["--solver", "kmeans", "--sweep", "1"], "--sweep"),
         (["--solver", "ncut", "--heat", "1,1"], "self-attention"),
-        (["--heat", "1"], "X,Y"),
+        (["--heat", "1"], "--heat 120"),
         (["--heat", "500,1"], "outside"),
         (["--names", "a,,b"], "empty name"),
         (["--names", ",".join(f"w{i}" for i in range(60))], "fewer words"),
@@ -126,6 +140,8 @@ def test_other_solvers(here, command, solver):
         (["--merge-names"], "need words"),
         (["--margin", "0.1"], "need words"),
         (["--iterations", "0"], "iterations"),
+        (["--iterations", "2", "--threshold", "1,2"], "leave out"),
+        (["--stage", "up1"], "does not read"),
         (["--threshold", "inf"], "finite"),
         (["--size", "0"], "multiples"),
         (["--solver", "kmeans", "--method", "spectral"], "features"),

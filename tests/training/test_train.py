@@ -165,8 +165,35 @@ def test_photos_without_captions_or_files_are_named(tmp_path):
     (tmp_path / "photos").mkdir()
     with pytest.raises(UnreadableFile, match=r"captions\.json"):
         Photos.read(tmp_path / "photos")
-    with pytest.raises(UnreadableFile, match="folder or a tar"):
+    with pytest.raises(UnreadableFile, match="folder or a whole tar"):
         Photos.read(tmp_path / "missing.tar")
+
+
+@pytest.mark.parametrize(
+    ("captions", "photo", "message"),
+    [({"a.jpg": 5}, b"", "give text"), ({"a.jpg": "x"}, b"no photo", "decoded"), ({"b.jpg": "x"}, b"", "none of")],
+)
+def test_photos_that_cannot_be_trained_on_are_named_at_the_start(tmp_path, captions, photo, message):
+    (tmp_path / "a.jpg").write_bytes(photo)
+    (tmp_path / "captions.json").write_text(json.dumps(captions))
+    with pytest.raises(UnreadableFile, match=message):
+        Photos.read(tmp_path)
+
+
+def test_a_cut_archive_is_named(tmp_path, photos):
+    import gzip
+
+    cut = gzip.compress((tmp_path / "pack.tar").read_bytes())[:-500]
+    (tmp_path / "cut.tar.gz").write_bytes(cut)
+    with pytest.raises(UnreadableFile, match="whole tar"):
+        Photos.read(tmp_path / "cut.tar.gz")
+
+
+def test_other_photos_are_another_run(tmp_path, photos):
+    train(tmp_path / "run", TINY, photos, stop_after=1, progress=False)
+    fewer = replace(photos, encoded=photos.encoded[:2], captions=photos.captions[:2])
+    with pytest.raises(InvalidInput, match="another recipe"):
+        train(tmp_path / "run", TINY, fewer, progress=False)
 
 
 def test_a_run_starts_from_another_ones_weights(tmp_path, photos):
@@ -185,6 +212,10 @@ def test_a_run_starts_from_another_ones_weights(tmp_path, photos):
         train(tmp_path / "b", later, Photos(), stop_after=1, progress=False)
     with pytest.raises(InvalidInput, match="cannot start from"):
         train(tmp_path / "d", TINY, photos, start=tmp_path / "none", progress=False)
+    weights = first / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(InvalidInput, match="cannot start from"):
+        train(tmp_path / "d", TINY, photos, start=first, progress=False)
     with pytest.raises(InvalidInput, match="reserved"):
         train(tmp_path / "e", replace(TINY, first_picture=-1), photos, progress=False)
 

@@ -30,20 +30,22 @@ class Captioner:
     """
 
     def __init__(self, model: str | Path, *, device: str | None = None) -> None:
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError
         from safetensors import SafetensorError
         from transformers import AutoTokenizer, BlipForConditionalGeneration
 
         where = pick_device(device)
-        config = "preprocessor_config.json"
         try:
-            file = Path(model) / config if Path(model).is_dir() else Path(hf_hub_download(str(model), config))
-            facts = json.loads(file.read_text())
+            folder = Path(model)
+            if not folder.is_dir():
+                folder = Path(snapshot_download(str(model), allow_patterns=["*.json", "*.txt", "model.safetensors"]))
+            facts = json.loads((folder / "preprocessor_config.json").read_text())
             self.size = (int(facts["size"]["height"]), int(facts["size"]["width"]))
             self.mean, self.std = (torch.tensor(facts[key]).view(3, 1, 1) for key in ("image_mean", "image_std"))
-            self.tokenizer = AutoTokenizer.from_pretrained(str(model))
-            network = BlipForConditionalGeneration.from_pretrained(str(model), use_safetensors=True)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            self.tokenizer = AutoTokenizer.from_pretrained(folder)
+            network = BlipForConditionalGeneration.from_pretrained(folder, use_safetensors=True)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, HfHubHTTPError) as error:
             reason = " ".join(str(error).split())[:160]
             raise ModelUnavailable(
                 f"cannot load the captioner {model}: {reason}; give a folder with a BLIP captioning model, or the "

@@ -293,6 +293,8 @@ def load_latent(folder: Path, card: Card, device: torch.device, dtype: torch.dty
     try:
         unet = _load_part(UNet2DConditionModel, folder / "unet", device, dtype)
         schedule = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+        if not ("trained_betas" in schedule or {"beta_schedule", "beta_start", "beta_end"} <= schedule.keys()):
+            raise KeyError("scheduler_config.json names no noise schedule")
         alphas = DDPMScheduler(**{k: v for k, v in schedule.items() if k in SCHEDULE_KEYS}).alphas_cumprod.double()
         index = json.loads((folder / "model_index.json").read_text()) if (folder / "model_index.json").exists() else {}
         encoder: Encoder
@@ -312,6 +314,10 @@ def load_latent(folder: Path, card: Card, device: torch.device, dtype: torch.dty
 
 
 def _unusable(folder: Path, error: Exception) -> ModelUnavailable:
+    from safetensors import SafetensorError
+
+    if isinstance(error, SafetensorError):
+        return ModelUnavailable(f"a weights file in {folder} is damaged or cut off ({error}); fetch the model again")
     return ModelUnavailable(
         f"{folder} is not a usable model ({' '.join(str(error).split())[:300]}); it must hold unet/, scheduler/, "
         "text_encoder/, tokenizer/ and vae/ as a Stable Diffusion repository does"

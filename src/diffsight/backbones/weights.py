@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from textwrap import shorten
 
 from ..errors import ModelUnavailable
 
@@ -49,11 +50,11 @@ def from_hub(repository: str, name: str) -> Path:
     try:
         return Path(snapshot_download(repo_id, revision=revision or None, allow_patterns=list(NEEDED)))
     except (OSError, ValueError, HfHubHTTPError, LocalEntryNotFoundError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = shorten(str(error), 160, placeholder=" ...")
         removed = f" (known: {REMOVED[repo_id]})" if repo_id in REMOVED else ""
         raise ModelUnavailable(
-            f"the weights of {name!r} are not here. Tried: the hub's local cache and the repository "
-            f"{repository}{removed}: "
+            f"the weights of {name!r} are not here. Tried: a folder of that name, the hub's local cache and the "
+            f"repository {repository}{removed}: "
             f"{type(error).__name__}: {reason}. Ways out: give a folder with such weights (--model FOLDER, holding "
             "unet/, vae/, scheduler/, text_encoder/, tokenizer/); give another repository "
             "(--model OWNER/NAME@REVISION); connect to the network; or use the bundled model (--model pocket)."

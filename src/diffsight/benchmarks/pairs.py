@@ -86,7 +86,9 @@ def csv_pairs(table: Path, count: int, seed: int = 0) -> list[KeypointPair]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise UnreadableFile(f"cannot read keypoints from {table}: {reason}; give a CSV file") from None
-    columns = list(rows[0]) if rows else []
+    columns = [column for column in rows[0] if column is not None] if rows else []  # None: fields beyond the header
+    if seed < 0:
+        raise InvalidInput(f"seed {seed} does not suit; use 0 or more")
     along = [column for column in columns if re.fullmatch(r"x\d+|.+_x", column)]
     across = [f"y{column[1:]}" if re.fullmatch(r"x\d+", column) else column[:-1] + "y" for column in along]
     if "image" not in columns or not along or not set(across) <= set(columns) or len(rows) < 2:

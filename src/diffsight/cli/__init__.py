@@ -38,11 +38,14 @@ def run(arguments: list[str]) -> int:
         code = INTERRUPTED
     except DiffsightError as error:
         return _fail(str(error))
+    except MemoryError:
+        return _fail("the memory at hand does not suffice; give smaller photos or a smaller --size")
     except OSError as error:  # a name too long, a folder that may not be entered
-        return _fail(f"{error.strerror or error}: {error.filename or ''}")
+        return _fail(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
     except Exception as error:
         if hasattr(error, "format_message"):  # click's own usage errors, whichever click typer brings
-            return _fail(f"{error.format_message()} (see diffsight --help)")
+            reason = error.format_message()
+            return _fail(f"{reason} (see diffsight --help)") if reason else 2  # help was shown
         raise
     if code == INTERRUPTED:  # some versions of typer turn Ctrl-C into an exit
         print("\ndiffsight: stopped", file=sys.stderr)

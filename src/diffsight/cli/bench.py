@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InvalidInput
+from ..files import check_writable
 
 if TYPE_CHECKING:
     from ..benchmarks.metrics import PairErrors
@@ -120,6 +121,8 @@ def _check(count: int, json_file: Path | None, option: str = "--pairs") -> None:
         raise InvalidInput(f"{option} {count} is too few; use 1 or more")
     if json_file is not None and json_file.is_dir():
         raise InvalidInput(f"--json {json_file} is a folder; give a file")
+    if json_file is not None:
+        check_writable(json_file.parent)
 
 
 def _compare(
@@ -148,7 +151,7 @@ def _compare(
         for name, other in zip(report, (raw_score, untrained_score), strict=False)
         if other > 0
     )
-    print(f"{model}, PCK@0.1 per point: {score:.1f} = {ratios}")
+    print(f"{model}, PCK@0.1 per point: {score:.1f}" + (f" = {ratios}" if ratios else ""))
     if json_file is not None:
         facts = {"threshold": base, "settings": asdict(settings), "pck": report, "pck_0.1_by_category": by_category}
         _save(json_file, facts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InvalidInput, UnreadableFile
+from ..files import check_writable
 
 if TYPE_CHECKING:
     from ..matching.matcher import Matcher, Source
@@ -26,7 +28,7 @@ def register(app: typer.Typer) -> None:
     app.command("match")(match)
 
 
-def parse_point(text: str) -> tuple[float, float]:
+def parse_point(text: str, option: str = "--point") -> tuple[float, float]:
     """Read ``X,Y``.
 
     Raises:
@@ -37,10 +39,10 @@ def parse_point(text: str) -> tuple[float, float]:
         x, y = (float(part) for part in parts)
     except ValueError:
         raise InvalidInput(
-            f"--point {text!r} is not a point; write X,Y in pixels, for example --point 120,80.5"
+            f"{option} {text!r} is not a point; write X,Y in pixels, for example {option} 120,80.5"
         ) from None
     if not (math.isfinite(x) and math.isfinite(y)):
-        raise InvalidInput(f"--point {text!r} is not finite; write X,Y in pixels, for example --point 120,80.5")
+        raise InvalidInput(f"{option} {text!r} is not finite; write X,Y in pixels, for example {option} 120,80.5")
     return x, y
 
 
@@ -137,6 +139,7 @@ def match(
     asked = read_points(points) if points else [parse_point(text) for text in point or []] or None
     if out.exists() and not out.is_dir():
         raise InvalidInput(f"--out {out} is a file; give a folder")
+    check_writable(out)
 
     from ..backbones.registry import load
     from ..images import load_picture
@@ -217,6 +220,9 @@ def _write(
     from ..draw import Panel, draw_heat, draw_panels, panel_size, save_picture
     from ..files import atomic
 
+    for name in ("matches.csv", "matches.json"):  # of another run; they must not stand beside this one's pictures
+        with suppress(OSError):
+            (out / name).unlink()
     for item in found:
         panels = [
             Panel(source.picture, item.matches.query),

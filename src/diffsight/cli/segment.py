@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InvalidInput, UnreadableFile
+from ..files import check_writable
 
 if TYPE_CHECKING:
     from ..segmentation.diffseg import DiffSegSettings
@@ -103,9 +104,12 @@ def segment(
     from .match import parse_point
 
     jobs = _jobs(photos, out)
+    check_writable(out)
+    if stage is not None and solver == "diffseg":
+        raise InvalidInput("--stage names features, which diffseg does not read; use ncut, or kmeans --of features")
     thresholds = _numbers(threshold, "--threshold")
     steps = _numbers(sweep, "--sweep")
-    points = [parse_point(text) for text in heat or []]
+    points = [parse_point(text, "--heat") for text in heat or []]
     settings = _settings(
         solver,
         preset,
@@ -149,7 +153,7 @@ def segment(
     }
     backbone = load(model, device=device, dtype=dtype)
     if isinstance(settings, DiffSegSettings) and preset is None and thresholds is None:
-        settings = replace(settings, thresholds=(backbone.card.merge_threshold,) * 3)
+        settings = replace(settings, thresholds=(backbone.card.merge_threshold,) * len(settings.thresholds))
     segmenter = Segmenter(
         backbone,
         solver=solver,  # type: ignore[arg-type]
@@ -190,7 +194,8 @@ def _jobs(photos: list[Path], out: Path) -> dict[str, Path]:
         if path.is_dir():
             if out.resolve().is_relative_to(path.resolve()):
                 raise InvalidInput(f"--out {out} lies in the folder of photos {path}; give a folder outside of it")
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in ENDINGS and p.is_file())
+            shown = (p for p in path.iterdir() if not p.name.startswith("."))
+            inside = sorted(p for p in shown if p.suffix.lower() in ENDINGS and p.is_file())
             if not inside:
                 raise InvalidInput(f"{path} holds no photos (looked for {', '.join(ENDINGS)})")
             files += inside
@@ -215,7 +220,7 @@ def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise InvalidInput(f"{option} {text!r} is no list of numbers; write for example {option} 0.9,0.9,0.9") from None
+        raise InvalidInput(f"{option} {text!r} is no list of numbers; write them as 0.3,0.2,0.1") from None
 
 
 TAKES = {
@@ -250,15 +255,21 @@ def _settings(solver: str, preset: str | None, seed: int, **options: Any) -> Set
                 raise InvalidInput(f"--threshold gives {len(thresholds)} numbers; ncut takes one")
             given["threshold"] = thresholds[0]
         return replace(presets[preset] if preset else ncut.NcutSettings(), **given)
-    times = given.pop("iterations", 3)
-    if times < 1:
-        raise InvalidInput(f"--iterations {times} is too few; use 1 or more")
+    base = presets[preset] if preset else diffseg.DiffSegSettings()
+    times = given.pop("iterations", None)
+    if times is not None:
+        if times < 1:
+            raise InvalidInput(f"--iterations {times} is too few; use 1 or more")
+        if preset or (thresholds is not None and len(thresholds) > 1):
+            raise InvalidInput("--iterations says how often one threshold counts; leave out --preset and lists")
     if thresholds is not None:
-        given["thresholds"] = thresholds * times if len(thresholds) == 1 else thresholds
+        given["thresholds"] = thresholds * (times or 3) if len(thresholds) == 1 else thresholds
+    elif times is not None:
+        given["thresholds"] = base.thresholds[:1] * times
     if "weights" in given:
         text = given.pop("weights")
-        given["weighting"] = text if text in ("repo", "paper") else _numbers(text, "--weights")
-    return replace(presets[preset] if preset else diffseg.DiffSegSettings(), **given)
+        given["weighting"] = text if text in ("repo", "paper") else _numbers(text, "--weights (repo, paper or numbers)")
+    return replace(base, **given)
 
 
 def _swept(settings: Settings, steps: tuple[float, ...]) -> list[DiffSegSettings]:
@@ -266,7 +277,7 @@ def _swept(settings: Settings, steps: tuple[float, ...]) -> list[DiffSegSettings
 
     if not isinstance(settings, DiffSegSettings):
         raise InvalidInput("--sweep moves the threshold of diffseg; it does not suit another --solver")
-    return [replace(settings, thresholds=(step,) * 3) for step in steps]
+    return [replace(settings, thresholds=(step,) * len(settings.thresholds)) for step in steps]
 
 
 @dataclass(frozen=True)
@@ -285,7 +296,9 @@ def _run(jobs: dict[str, Path], work: _Work) -> list[str]:
     """Cut every photo that has no result yet; returns a line for each that could not be read."""
     from tqdm import tqdm
 
-    failed, done = [], 0
+    failed: list[str] = []
+    unsuitable: InvalidInput | None = None
+    done = 0
     for stem, path in tqdm(jobs.items(), desc="cutting", unit="photo", disable=len(jobs) == 1):
         try:
             digest = _digest(path)
@@ -300,9 +313,10 @@ def _run(jobs: dict[str, Path], work: _Work) -> list[str]:
                 raise
             failed.append(str(error))
         except InvalidInput as error:
-            if not done:  # what suits no photo so far is no matter of this one
-                raise
+            unsuitable = unsuitable or error
             failed.append(f"{path}: {error}")
+    if unsuitable and not done:  # what suits no photo is a matter of the settings
+        raise unsuitable
     if len(jobs) > 1:
         _save_sheet([stem for stem in jobs if (work.out / f"{stem}_overlay.png").exists()], work.out)
     return failed
@@ -319,9 +333,13 @@ def _save_sheet(stems: list[str], out: Path) -> None:
         return
     small = []
     for stem in chosen:
-        with Image.open(out / f"{stem}_overlay.png") as image:
-            image.thumbnail((240, 240))
-            small.append(image.copy())
+        path = out / f"{stem}_overlay.png"
+        try:
+            with Image.open(path) as image:
+                image.thumbnail((240, 240))
+                small.append(image.copy())
+        except OSError as error:
+            raise UnreadableFile(f"{path} is damaged ({error}); delete it, and it will be made again") from None
     save_picture(draw_sheet(small, chosen), out / "sheet.png")
 
 

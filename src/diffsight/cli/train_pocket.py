@@ -47,10 +47,13 @@ def train_pocket(
 
     recipe = Recipe()
     if pictures is not None:
-        stage = recipe.stages[-1]
-        if pictures < stage.batch:
-            raise InvalidInput(f"--pictures {pictures} is less than one batch; use {stage.batch} or more")
-        recipe = replace(recipe, stages=(*recipe.stages[:-1], replace(stage, pictures=pictures)))
+        last = recipe.stages[-1]
+        if pictures < last.batch:
+            raise InvalidInput(f"--pictures {pictures} is less than one batch; use {last.batch} or more")
+        share = pictures / sum(stage.pictures for stage in recipe.stages)
+        before = [replace(stage, pictures=int(share * stage.pictures)) for stage in recipe.stages[:-1]]
+        rest = pictures - sum(stage.pictures for stage in before)
+        recipe = replace(recipe, stages=(*before, replace(last, pictures=rest)))
     if first_picture is not None:
         recipe = replace(recipe, first_picture=first_picture)
     if stop_after is not None and stop_after < 1:

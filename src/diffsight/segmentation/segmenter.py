@@ -325,6 +325,8 @@ def _feature_maps(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _candidates(names: Sequence[str] | None, caption: str | None) -> list[str]:
+    if isinstance(names, str):
+        raise InvalidInput(f"names is the text {names!r}; give a list of words, such as ['sky', 'dog']")
     if names is not None:
         words = [name.strip().lower() for name in names]
         if not words or not all(words):

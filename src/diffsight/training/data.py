@@ -6,8 +6,10 @@ interrupted.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tarfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -56,11 +58,25 @@ class Photos:
                 table = dict(json.loads(files["captions.json"]))
             except (ValueError, TypeError) as error:
                 raise UnreadableFile(f"{source}: captions.json is no table of names and captions ({error})") from None
+            before = len(encoded)
             for name, caption in table.items():
+                if not isinstance(caption, str):
+                    raise UnreadableFile(f"{source}: captions.json gives {name!r} the caption {caption!r}; give text")
                 if name in files and name.lower().endswith(PHOTO_ENDINGS):
+                    if _decode(files[name]) is None:
+                        raise UnreadableFile(f"{source}: {name} cannot be decoded; remove it, or give a whole photo")
                     encoded.append(files[name])
                     captions.append(caption)
+            if len(encoded) == before:
+                raise UnreadableFile(f"{source} holds none of the photos that its captions.json names")
         return cls(tuple(encoded), tuple(captions))
+
+    def digest(self) -> str:
+        """Of all photos and captions."""
+        digest = hashlib.blake2b("\0".join(self.captions).encode(), digest_size=16)
+        for photo in self.encoded:
+            digest.update(photo)
+        return digest.hexdigest()
 
     def words(self) -> set[str]:
         """Every word of the captions that is not a filler."""
@@ -68,10 +84,7 @@ class Photos:
 
     def crop(self, index: int, side: int, rng: np.random.Generator) -> np.ndarray:
         """A random square of photo ``index``, mirrored half of the time; (side, side, 3) uint8 RGB."""
-        decoded = cv2.imdecode(np.frombuffer(self.encoded[index], np.uint8), cv2.IMREAD_COLOR)
-        if decoded is None:
-            raise UnreadableFile(f"training photo {index + 1} ({self.captions[index]!r}) cannot be decoded; remove it")
-        image = np.asarray(decoded)[..., ::-1]
+        image = np.asarray(_decode(self.encoded[index]))[..., ::-1]
         shorter = min(image.shape[:2])
         span = int(shorter * np.sqrt(rng.uniform(0.25, 1.0)))
         top, left = rng.integers(image.shape[0] - span + 1), rng.integers(image.shape[1] - span + 1)
@@ -83,6 +96,12 @@ class Photos:
         )
 
 
+def _decode(encoded: bytes) -> np.ndarray | None:
+    """BGR, or None for bytes that are no photo."""
+    found = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
+    return None if found is None else np.asarray(found)
+
+
 def _files(source: Path) -> dict[str, bytes]:
     if source.is_dir():
         return {path.name: path.read_bytes() for path in sorted(source.iterdir()) if path.is_file()}
@@ -90,8 +109,9 @@ def _files(source: Path) -> dict[str, bytes]:
         with tarfile.open(source) as tar:
             members = [member for member in tar.getmembers() if member.isfile()]
             return {Path(member.name).name: _member(tar, member) for member in members}
-    except (OSError, tarfile.TarError) as error:
-        raise UnreadableFile(f"cannot read photos from {source}: {error}; give a folder or a tar file") from None
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UnreadableFile(f"cannot read photos from {source}: {reason}; give a folder or a whole tar file") from None
 
 
 def _member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

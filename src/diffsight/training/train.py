@@ -20,7 +20,7 @@ from ..backbones.capture import attention_map, unet_taps
 from ..backbones.pixels import PixelBlocks
 from ..backbones.words import WordTable
 from ..errors import InvalidInput, UnreadableFile
-from ..files import save_tensors
+from ..files import check_writable, save_tensors
 from .data import Batch, Batches, Photos, vocabulary
 from .recipe import CHROMA, SCHEDULE, STRIDE, TOKENS, UNET, Recipe
 
@@ -182,9 +182,16 @@ def train(
 
     if folder.exists() and not folder.is_dir():
         raise InvalidInput(f"{folder} is a file; give a folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder)
     words = vocabulary(photos)
-    facts = {"recipe": asdict(recipe), "words": words, "unet": UNET, "pixels": [STRIDE, CHROMA]}
+    facts = {
+        "recipe": asdict(recipe),
+        "words": words,
+        "photos": photos.digest(),
+        "unet": UNET,
+        "pixels": [STRIDE, CHROMA],
+    }
+    Batches(recipe, photos)  # refuses seeds that are reserved before anything is written
     torch.manual_seed(recipe.seed)
     pocket = Pocket(words)
     if start is not None:
@@ -213,10 +220,11 @@ def train(
 
     alphas = DDPMScheduler(**SCHEDULE).alphas_cumprod.to(device)
     last = recipe.steps if stop_after is None else min(recipe.steps, first + stop_after)
-    batches = DataLoader(Batches(recipe, photos, first), batch_size=None, num_workers=1, prefetch_factor=4)
+    folder.mkdir(parents=True, exist_ok=True)
+    loader = DataLoader(Batches(recipe, photos, first), batch_size=None, num_workers=1, prefetch_factor=4)
     bar = tqdm(total=recipe.steps, initial=first, unit="step", disable=not progress)
     running = 0.0
-    for step, batch in zip(range(first, last), batches, strict=False):
+    for step, batch in zip(range(first, last), loader, strict=False):
         side = batch.pictures.shape[-1]
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
         for group in optimiser.param_groups:
@@ -246,6 +254,7 @@ def train(
 
 def _start_from(pocket: Pocket, folder: Path) -> str:
     """Take over the weights of an exported model, words by their spelling; returns a digest of them."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
@@ -259,7 +268,7 @@ def _start_from(pocket: Pocket, folder: Path) -> str:
             pocket.words.table.weight[[pocket.words.index[word] for word in shared]] = table.table.weight[
                 [table.index[word] for word in shared]
             ]
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InvalidInput(
             f"cannot start from {folder}: {reason}; give a folder like DIR/export of this recipe"
