@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import InvalidInput
 from ..grid import FitKind, Size
-from ..types import AND, Capture, Posterior, Taps
+from ..types import AND, Capture, Heads, Posterior, Taps
 
 Task = Literal["semantic", "geometric", "temporal", "segmentation"]
 
@@ -165,6 +165,9 @@ class Backbone(Protocol):
 
     def read(self, latent: Tensor, timestep: int, context: Tensor, taps: Taps) -> Capture:
         """Run one pass on (B, c, h, w), as far as the taps need it."""
+
+    def attend(self, layer: str, query: Tensor, context: Tensor, heads: Heads = "all") -> Tensor:
+        """The cross-attention (B, queries, tokens) of a layer's queries, read as ``LAYER.query``, to another context."""
 
     def untrained(self, seed: int = 0) -> Backbone:
         """The same architecture with random weights: what training is held against."""
