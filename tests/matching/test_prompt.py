@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from diffsight.backbones.registry import load
 from diffsight.errors import DiffsightError, InvalidInput, UnreadableFile
 from diffsight.images import load_picture
-from diffsight.matching import prompt
-from diffsight.matching.prompt import PRESETS, PromptEmbeddings, PromptSettings, locate, optimise
+from diffsight.matching.prompt import PRESETS, PromptEmbeddings, PromptSettings, learning, locate, optimise
+from diffsight.matching.prompt.frame import Frame, seeded, start_range
+from diffsight.matching.prompt.loss import gaussian_target, map_loss, mask_target
+from diffsight.matching.prompt.settings import default_layers
 from diffsight.types import Taps
 from diffsight.world import make_scene
 
@@ -57,8 +59,8 @@ def test_timesteps_mix_as_the_schedule_says(tiny):
 
 
 def test_layers_are_those_of_the_paper(tiny):
-    assert prompt.default_layers(tiny.taps) == ("up1.a0", "up1.a1", "up1.a2", "up2.a0")
-    assert prompt.default_layers(load("pocket", device="cpu").taps) == ("up0.a0", "up0.a1", "up1.a0")
+    assert default_layers(tiny.taps) == ("up1.a0", "up1.a1", "up1.a2", "up2.a0")
+    assert default_layers(load("pocket", device="cpu").taps) == ("up0.a0", "up0.a1", "up1.a0")
 
 
 @pytest.mark.parametrize(
@@ -66,25 +68,25 @@ def test_layers_are_those_of_the_paper(tiny):
     [(0, (0, 0)), (71, (0, 0)), (72, (0, 1)), (256, (0, 35)), (440, (34, 35)), (441, (35, 35)), (511, (35, 35))],
 )
 def test_crops_keep_the_point_off_their_border(point, expected):
-    assert prompt.start_range(point, 512, 477, 71) == expected
+    assert start_range(point, 512, 477, 71) == expected
 
 
 def test_every_point_has_a_legal_crop_among_few_offsets(tiny, photo):
     for offsets in (2, 6):
-        frame = prompt._Frame(tiny, photo, replace(PRESETS["default"], offsets=offsets))
+        frame = Frame(tiny, photo, replace(PRESETS["default"], offsets=offsets))
         for at in range(513):
-            low, high = prompt.start_range(at, 512, frame.crop, frame.margin)
+            low, high = start_range(at, 512, frame.crop, frame.margin)
             assert ((frame.starts >= low) & (frame.starts <= high)).any()
     assert list(frame.starts) == [0, 7, 14, 21, 28, 35]
 
 
 def test_the_target_is_one_at_its_centre_and_falls_as_a_gaussian():
     n = 64  # a map of the frame's own size sees the target itself
-    target = prompt.gaussian_target(torch.tensor([[20.5, 30.5]]), n, 5.0, [n]).projected[n][0]
+    target = gaussian_target(torch.tensor([[20.5, 30.5]]), n, 5.0, [n]).projected[n][0]
     assert float(target[30, 20]) == pytest.approx(1)
     assert float(target[30, 25]) == pytest.approx(np.exp(-0.5))
     assert float(target[35, 20]) == pytest.approx(np.exp(-0.5))
-    shifted = prompt.gaussian_target(torch.tensor([[20.0, 30.0]]), n, 5.0, [n], half_pixel=False).projected[n][0]
+    shifted = gaussian_target(torch.tensor([[20.0, 30.0]]), n, 5.0, [n], half_pixel=False).projected[n][0]
     assert float(shifted[30, 20]) == pytest.approx(1)
 
 
@@ -108,20 +110,18 @@ def test_the_loss_without_large_maps_equals_the_literal_one(seed, side, as_mask)
     large = y[:, :, None] * x[:, None]
     if as_mask:
         large = (large > 0.5).double()
-        target = prompt.mask_target(large, [8, 16])
+        target = mask_target(large, [8, 16])
     else:
-        target = prompt.gaussian_target(points, side, 7.0, [8, 16])
-    fast, slow = prompt.map_loss(maps, target, side), literal_loss(maps, large, side)
+        target = gaussian_target(points, side, 7.0, [8, 16])
+    fast, slow = map_loss(maps, target, side), literal_loss(maps, large, side)
     torch.testing.assert_close(fast, slow, atol=1e-10, rtol=1e-9)
-    for one, two in zip(
-        torch.autograd.grad(fast.sum(), maps), torch.autograd.grad(slow.sum(), maps), strict=True
-    ):
+    for one, two in zip(torch.autograd.grad(fast.sum(), maps), torch.autograd.grad(slow.sum(), maps), strict=True):
         torch.testing.assert_close(one, two, atol=1e-10, rtol=1e-8)
 
 
 def test_the_pass_stops_early_and_equals_the_whole_one(tiny, rng):
     latent, context = torch.randn(2, 4, 16, 16), torch.randn(2, 77, 32)
-    layers = prompt.default_layers(tiny.taps)
+    layers = default_layers(tiny.taps)
     early = tiny.read(latent, 140, context, Taps(cross_attention=layers))
     whole = tiny.read(latent, 140, context, Taps(features=("up3",), cross_attention=layers))
     for layer, side in zip(layers, (4, 4, 4, 8), strict=True):
@@ -131,10 +131,15 @@ def test_the_pass_stops_early_and_equals_the_whole_one(tiny, rng):
 
 def test_the_last_half_of_the_heads(tiny):
     latent, context = torch.randn(1, 4, 16, 16), torch.randn(1, 77, 32)
-    every, half = (tiny.read(latent, 9, context, Taps(cross_attention=("up1.a0",), heads=h)) for h in ("all", "last_half"))
+    every, half = (
+        tiny.read(latent, 9, context, Taps(cross_attention=("up1.a0",), heads=h)) for h in ("all", "last_half")
+    )
     attn = tiny.unet.get_submodule("up_blocks.1.attentions.0.transformer_blocks.0.attn2")
     query = tiny.read(latent, 9, context, Taps(features=("up1.a0.query",)))["feature:up1.a0.query"]
-    q, k = (t.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for t in (query.flatten(2).transpose(1, 2), attn.to_k(context)))
+    q, k = (
+        t.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+        for t in (query.flatten(2).transpose(1, 2), attn.to_k(context))
+    )
     heads = (q @ k.transpose(2, 3) * attn.scale).softmax(dim=-1)
     torch.testing.assert_close(every.maps[0], heads.mean(dim=1))
     torch.testing.assert_close(half.maps[0], heads[:, attn.heads // 2 :].mean(dim=1))
@@ -168,8 +173,10 @@ def test_only_the_supervised_row_moves_if_asked(tiny, photo):
 def test_what_is_finished_is_not_learnt_again(tiny, photo, monkeypatch):
     first = last(optimise(tiny, photo, [(20, 30)], SMALL))
     seen = []
-    original = prompt._descend
-    monkeypatch.setattr(prompt, "_descend", lambda frame, rows, *rest: seen.extend(rows) or original(frame, rows, *rest))
+    original = learning._descend
+    monkeypatch.setattr(
+        learning, "_descend", lambda frame, rows, *rest: seen.extend(rows) or original(frame, rows, *rest)
+    )
     both = last(optimise(tiny, photo, [(50, 60), (20, 30)], SMALL, known=first))
     assert {point for point, _ in seen} == {(50.0, 60.0)}
     assert torch.equal(both.vectors[1], first.vectors[0])
@@ -186,8 +193,8 @@ def literal_search(frame, vectors, layers, backbone):
         if place is None:
             index = int((total / hits.clamp(min=1)).mean(dim=0).argmax())
             place = (index % side + 0.5, index // side + 0.5)
-        x, y = frame.draw(np.array(place, float), prompt._generator(own.seed, frame.digest, "read", number, "crop"))
-        noisy = frame.noisy((x, y), own.read_timestep, prompt._generator(own.seed, frame.digest, "read", number))
+        x, y = frame.draw(np.array(place, float), seeded(own.seed, frame.digest, "read", number, "crop"))
+        noisy = frame.noisy((x, y), own.read_timestep, seeded(own.seed, frame.digest, "read", number))
         capture = backbone.read(noisy[None], own.read_timestep, vectors[None], Taps(cross_attention=layers))
         for i, m in enumerate(capture.maps):
             n = int(m.shape[1] ** 0.5)
@@ -201,8 +208,8 @@ def literal_search(frame, vectors, layers, backbone):
 def test_reading_equals_the_literal_loop(tiny, photo):
     learnt = last(optimise(tiny, photo, [(20, 30), (100, 60)], SMALL))
     found = locate(tiny, learnt, photo)
-    frame = prompt._Frame(tiny, photo, SMALL)
-    layers = prompt.default_layers(tiny.taps)
+    frame = Frame(tiny, photo, SMALL)
+    layers = default_layers(tiny.taps)
     with torch.no_grad():
         for i in range(2):
             rounds = torch.stack([literal_search(frame, vector, layers, tiny) for vector in learnt.vectors[i]])
@@ -251,14 +258,14 @@ def test_points_on_the_border(tiny, photo, point):
 
 
 def test_a_loss_that_is_no_number_is_named_by_its_step(tiny, photo, monkeypatch):
-    original = prompt.map_loss
+    original = learning.map_loss
     calls = []
 
     def broken(*arguments):
         calls.append(1)
         return original(*arguments) * (float("nan") if len(calls) == 2 else 1)
 
-    monkeypatch.setattr(prompt, "map_loss", broken)
+    monkeypatch.setattr(learning, "map_loss", broken)
     with pytest.raises(DiffsightError, match="step 2 of 3"):
         last(optimise(tiny, photo, [(20, 30)], SMALL))
 

@@ -125,6 +125,7 @@ class Card:
         source: hub id, or ``bundled``.
         tasks: default settings for each task.
         merge_threshold: distance (nats) below which DiffSeg merges this model's attention maps.
+        prompt: settings of prompt matching in which this model differs from the paper's, by name.
     """
 
     name: str
@@ -134,6 +135,7 @@ class Card:
     source: str
     tasks: dict[Task, ReadSettings] = field(repr=False)
     merge_threshold: float = 1.1
+    prompt: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 class Backbone(Protocol):
@@ -167,7 +169,7 @@ class Backbone(Protocol):
         """Run one pass on (B, c, h, w), as far as the taps need it."""
 
     def attend(self, layer: str, query: Tensor, context: Tensor, heads: Heads = "all") -> Tensor:
-        """The cross-attention (B, queries, tokens) of a layer's queries, read as ``LAYER.query``, to another context."""
+        """The cross-attention (B, queries, tokens) of queries that were read as ``LAYER.query`` to another context."""
 
     def untrained(self, seed: int = 0) -> Backbone:
         """The same architecture with random weights: what training is held against."""

@@ -256,7 +256,9 @@ class LatentBackbone:
         """
 
         def forward() -> None:
-            self.unet(latent.to(self.device, self.dtype), timestep, encoder_hidden_states=context.to(self.device, self.dtype))
+            self.unet(
+                latent.to(self.device, self.dtype), timestep, encoder_hidden_states=context.to(self.device, self.dtype)
+            )
 
         capture = run_tapped(self.unet, self.taps, taps, forward)
         height, width = (side * self.encoder.stride for side in latent.shape[-2:])
@@ -271,7 +273,7 @@ class LatentBackbone:
         return replace(capture, maps=tuple(maps))
 
     def attend(self, layer: str, query: Tensor, context: Tensor, heads: Heads = "all") -> Tensor:
-        """The cross-attention (B, queries, tokens) of a layer's queries, read as ``LAYER.query``, to another context."""
+        """The cross-attention (B, queries, tokens) of queries that were read as ``LAYER.query`` to another context."""
         module = next(tap.module for tap in self.taps.attention if tap.name == layer)
         attn = self.unet.get_submodule(f"{module}.attn2")
         return attend(attn, query.flatten(2).transpose(1, 2), context.to(query), heads=heads)

@@ -96,7 +96,7 @@ def segment(
     """
     from .match import parse_point
 
-    jobs = _jobs(photos, out)
+    jobs = collect(photos, out)
     thresholds = _numbers(threshold, "--threshold")
     steps = _numbers(sweep, "--sweep")
     points = [parse_point(text) for text in heat or []]
@@ -168,7 +168,7 @@ def segment(
         raise typer.Exit(1)
 
 
-def _jobs(photos: list[Path], out: Path) -> dict[str, Path]:
+def collect(photos: list[Path], out: Path) -> dict[str, Path]:
     """Every photo by the stem of its results; photos of one stem keep their ending in it."""
     if out.exists() and not out.is_dir():
         raise InvalidInput(f"--out {out} is a file; give a folder")
