@@ -147,7 +147,7 @@ class Probe:
                     latent = torch.cat([self._row(jobs[n], posteriors[n], member, settings) for n, member in batch])
                     capture = self.backbone.read(latent, settings.timestep, context.expand(len(batch), -1, -1), taps)
                 except (RuntimeError, MemoryError) as error:
-                    if not _out_of_memory(error):
+                    if not out_of_memory(error):
                         raise
                     if len(batch) == 1:
                         raise DiffsightError(
@@ -200,7 +200,8 @@ class Probe:
             save_tensors(dict(zip(capture.taps.keys, capture.maps, strict=True)), path)
 
 
-def _out_of_memory(error: BaseException) -> bool:
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on any device."""
     words = str(error).lower()
     return (
         isinstance(error, torch.OutOfMemoryError | MemoryError)

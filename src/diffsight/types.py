@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +44,8 @@ class Picture:
         return np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())
 
 
+Heads = Literal["all", "last_half"]
+
 AND = "+"
 """Joins attention layers whose maps are wanted as one average."""
 
@@ -56,11 +59,13 @@ class Taps:
         self_attention: layers whose self-attention is kept, averaged over heads. Layers of one size may be joined by
             ``+``: their average is formed as the pass runs, and only one map is held.
         cross_attention: layers whose cross-attention is kept, likewise.
+        heads: which heads are averaged: all, or the last half of them (as one reference code does).
     """
 
     features: tuple[str, ...] = ()
     self_attention: tuple[str, ...] = ()
     cross_attention: tuple[str, ...] = ()
+    heads: Heads = "all"
 
     @property
     def keys(self) -> tuple[str, ...]:

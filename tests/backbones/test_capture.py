@@ -62,7 +62,7 @@ def test_the_table_tells_the_truth(unet):
     got = run_tapped(unet, table, taps, lambda: unet(latent, 100, context))
     for stage, values in zip(table.features, got.maps, strict=False):
         side = 128 // stage.stride
-        tokens = stage.name.endswith(".self")
+        tokens = stage.name.endswith((".self", ".query"))
         assert values.shape == ((1, side**2, stage.channels) if tokens else (1, stage.channels, side, side)), stage.name
     for layer in table.attention:
         queries = (128 // layer.stride) ** 2

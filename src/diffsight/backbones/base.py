@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import InvalidInput
 from ..grid import FitKind, Size
-from ..types import AND, Capture, Posterior, Taps
+from ..types import AND, Capture, Heads, Posterior, Taps
 
 Task = Literal["semantic", "geometric", "temporal", "segmentation"]
 
@@ -126,6 +126,7 @@ class Card:
         tasks: default settings for each task.
         merge_threshold: distance (nats) below which DiffSeg merges this model's attention maps.
         cut_threshold: cost below which DiffCut cuts this model's features.
+        prompt: settings of prompt matching in which this model differs from the paper's, by name.
     """
 
     name: str
@@ -136,6 +137,7 @@ class Card:
     tasks: dict[Task, ReadSettings] = field(repr=False)
     merge_threshold: float = 1.1
     cut_threshold: float = 0.2
+    prompt: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 class Backbone(Protocol):
@@ -167,6 +169,9 @@ class Backbone(Protocol):
 
     def read(self, latent: Tensor, timestep: int, context: Tensor, taps: Taps) -> Capture:
         """Run one pass on (B, c, h, w), as far as the taps need it."""
+
+    def attend(self, layer: str, query: Tensor, context: Tensor, heads: Heads = "all") -> Tensor:
+        """The cross-attention (B, queries, tokens) of queries that were read as ``LAYER.query`` to another context."""
 
     def untrained(self, seed: int = 0) -> Backbone:
         """The same architecture with random weights: what training is held against."""

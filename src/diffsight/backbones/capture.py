@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..types import AND, Capture, Taps
+from ..types import AND, Capture, Heads, Taps
 from .base import Tap, TapTable
 
 TILE = 2**20
@@ -47,13 +47,14 @@ class _AttentionRecorder:
 class _Group:
     """The mean of the maps of some layers, added up as the layers run; ``keep`` gets it once all have run."""
 
-    def __init__(self, layers: int, keep: Callable[[Tensor], None]) -> None:
+    def __init__(self, layers: int, keep: Callable[[Tensor], None], heads: Heads) -> None:
         self.layers = self.awaited = layers
         self.keep = keep
+        self.heads = heads
         self.total: Tensor | None = None
 
     def add(self, attn: Any, hidden: Tensor, context: Tensor | None, mask: Tensor | None) -> None:
-        self.total = attention_map(attn, hidden, context, mask, onto=self.total, weight=1 / self.layers)
+        self.total = attention_map(attn, hidden, context, mask, self.heads, onto=self.total, weight=1 / self.layers)
         self.awaited -= 1
         if self.awaited == 0:
             self.keep(self.total)
@@ -64,6 +65,7 @@ def attention_map(
     hidden_states: Tensor,
     encoder_hidden_states: Tensor | None = None,
     attention_mask: Tensor | None = None,
+    heads: Heads = "all",
     *,
     onto: Tensor | None = None,
     weight: float = 1.0,
@@ -76,6 +78,7 @@ def attention_map(
     Args:
         attn: the module.
         hidden_states, encoder_hidden_states, attention_mask: what the module is called with.
+        heads: which heads are averaged.
         onto: a map of the same shape to add to, in place where no gradient is wanted.
         weight: of this map.
     """
@@ -90,13 +93,28 @@ def attention_map(
         keys = hidden_states
     elif attn.norm_cross:
         keys = attn.norm_encoder_hidden_states(keys)
-    query, key = (t.unflatten(-1, (attn.heads, -1)) for t in (attn.to_q(hidden_states), attn.to_k(keys)))
+    masks = None if attention_mask is None else attention_mask.float().unflatten(0, (-1, attn.heads))
+    return attend(attn, attn.to_q(hidden_states), keys, masks, heads, onto=onto, weight=weight)
+
+
+def attend(
+    attn: Any,
+    query: Tensor,
+    context: Tensor,
+    masks: Tensor | None = None,
+    heads: Heads = "all",
+    *,
+    onto: Tensor | None = None,
+    weight: float = 1.0,
+) -> Tensor:
+    """The attention of queries that have been projected, (B, n, inner), to a context, averaged over heads."""
+    query, key = (t.unflatten(-1, (attn.heads, -1)) for t in (query, attn.to_k(context)))
     if getattr(attn, "norm_q", None) is not None:
         query, key = attn.norm_q(query), attn.norm_k(key)
-    masks = None if attention_mask is None else attention_mask.float().unflatten(0, (-1, attn.heads))
-    weight /= attn.heads
+    chosen = range(attn.heads // 2 if heads == "last_half" else 0, attn.heads)
+    weight /= len(chosen)
     if query.requires_grad or key.requires_grad:
-        for head in range(attn.heads):
+        for head in chosen:
             mask = None if masks is None else masks[:, head]
             scores = attn.get_attention_scores(query[:, :, head].float(), key[:, :, head].float(), mask)
             onto = scores * weight if onto is None else onto + scores * weight
@@ -109,7 +127,7 @@ def attention_map(
     step = max(1, TILE // (batch * keys))
     for start in range(0, queries, step):
         tile = slice(start, start + step)
-        for head in range(attn.heads):
+        for head in chosen:
             mask = None if masks is None else masks[:, head, tile if masks.shape[2] > 1 else slice(None)]
             onto[:, tile].add_(attn.get_attention_scores(query[:, head, tile], key[:, head], mask), alpha=weight)
     return onto
@@ -139,7 +157,7 @@ def _tapped(network: nn.Module, table: TapTable, taps: Taps, found: dict[str, Te
             groups: dict[str, list[_Group]] = {}
             for name in names:
                 members = name.split(AND)
-                group = _Group(len(members), partial(keep, f"{kind}:{name}"))
+                group = _Group(len(members), partial(keep, f"{kind}:{name}"), taps.heads)
                 for member in members:
                     groups.setdefault(member, []).append(group)
             for member, own in groups.items():
@@ -185,7 +203,8 @@ def unet_taps(config: Any, encoder_stride: int) -> TapTable:
 
     Stages are ``down0``, ..., ``mid``, ``up0``, ...: the output of each block after its resampler; and the layers in
     the blocks, which the DIFT paper counts one by one: ``up1.r0``, ``up1.a0``, ``up1.r1`` ... for residual blocks and
-    transformers, with ``up1.a0.self`` for what a transformer's self-attention alone adds. Attention layers are
+    transformers, with ``up1.a0.self`` for what a transformer's self-attention alone adds and ``up1.a0.query`` for the
+    queries of its cross-attention. Attention layers are
     ``down0.a0`` and so on: the transformers again, for their attention.
     """
     channels = list(config.block_out_channels)
@@ -203,6 +222,7 @@ def unet_taps(config: Any, encoder_stride: int) -> TapTable:
             if "CrossAttn" in kind:
                 layer = f"{path}.attentions.{i}.transformer_blocks.0"
                 features.append(Tap(f"{name}.a{i}.self", f"{layer}.attn1", width, stride))
+                features.append(Tap(f"{name}.a{i}.query", f"{layer}.attn2.to_q", width, stride))
                 features.append(Tap(f"{name}.a{i}", f"{path}.attentions.{i}", width, stride))
                 attention.append(Tap(f"{name}.a{i}", layer, width, stride))
         features.append(Tap(name, path, width, encoder_stride * 2**out_level))

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InvalidInput, ModelUnavailable
-from ..types import AND, Capture, Posterior, Taps
+from ..types import AND, Capture, Heads, Posterior, Taps
 from .base import Card
-from .capture import run_tapped, unet_taps
+from .capture import attend, run_tapped, unet_taps
 from .pixels import PixelBlocks
 from .words import WordTable, split_words
 
@@ -257,7 +257,9 @@ class LatentBackbone:
         """
 
         def forward() -> None:
-            self.unet(latent.to(self.device, self.dtype), timestep, encoder_hidden_states=context)
+            self.unet(
+                latent.to(self.device, self.dtype), timestep, encoder_hidden_states=context.to(self.device, self.dtype)
+            )
 
         capture = run_tapped(self.unet, self.taps, taps, forward)
         height, width = (side * self.encoder.stride for side in latent.shape[-2:])
@@ -270,6 +272,12 @@ class LatentBackbone:
             for key, m in zip(taps.keys, capture.maps, strict=True)
         ]
         return replace(capture, maps=tuple(maps))
+
+    def attend(self, layer: str, query: Tensor, context: Tensor, heads: Heads = "all") -> Tensor:
+        """The cross-attention (B, queries, tokens) of queries that were read as ``LAYER.query`` to another context."""
+        module = next(tap.module for tap in self.taps.attention if tap.name == layer)
+        attn = self.unet.get_submodule(f"{module}.attn2")
+        return attend(attn, query.flatten(2).transpose(1, 2), context.to(query), heads=heads)
 
     def row_bytes(self, height: int, width: int, taps: Taps) -> int:
         """About how much memory one row of a pass takes, for a latent of (height, width): activations and maps."""

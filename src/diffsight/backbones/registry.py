@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import get_args
@@ -32,6 +33,8 @@ POCKET_TASKS: dict[Task, ReadSettings] = {
 
 POCKET_MERGE_THRESHOLD = 0.2
 
+POCKET_PROMPT = {"fit_timestep": 20, "read_timestep": 20}
+
 CARDS: dict[str, Card] = {
     card.name: card
     for card in (
@@ -43,6 +46,7 @@ CARDS: dict[str, Card] = {
             source="bundled",
             tasks=POCKET_TASKS,
             merge_threshold=POCKET_MERGE_THRESHOLD,
+            prompt=POCKET_PROMPT,
         ),
         Card(
             name="sd-2.1",
@@ -145,5 +149,5 @@ def _folder_card(folder: Path, name: str) -> Card:
             f"{name} is not a model folder ({' '.join(str(error).split())[:160]}); it must hold unet/config.json, "
             "scheduler/, text_encoder/, tokenizer/ and vae/ as a Stable Diffusion repository does"
         ) from None
-    threshold = POCKET_MERGE_THRESHOLD if is_pocket else Card.merge_threshold
-    return Card(name, "weights from a folder", "see their source", float("nan"), str(folder), tasks, threshold)
+    card = Card(name, "weights from a folder", "see their source", float("nan"), str(folder), tasks)
+    return replace(card, merge_threshold=POCKET_MERGE_THRESHOLD, prompt=POCKET_PROMPT) if is_pocket else card

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..backbones.base import Card, ReadSettings, Tap, TapTable
 from ..errors import InvalidInput
 from ..grid import Size
-from ..types import Capture, Posterior, Taps
+from ..types import Capture, Heads, Posterior, Taps
 
 
 class RawPixels:
@@ -52,6 +52,10 @@ class RawPixels:
     def read(self, latent: Tensor, timestep: int, context: Tensor, taps: Taps) -> Capture:
         """Return the blocks."""
         return Capture(taps, (latent,))
+
+    def attend(self, layer: str, query: Tensor, context: Tensor, heads: Heads = "all") -> Tensor:
+        """Refuse: pixels have no attention."""
+        raise InvalidInput(f"raw pixels have no attention layer {layer!r}; use a model")
 
     def untrained(self, seed: int = 0) -> RawPixels:
         """There is nothing to train."""

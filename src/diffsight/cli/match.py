@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -17,7 +18,10 @@ from ..errors import InvalidInput, UnreadableFile
 from ..files import check_writable
 
 if TYPE_CHECKING:
-    from ..matching.matcher import Matcher, Source
+    import numpy as np
+
+    from ..backbones.base import Backbone
+    from ..grid import Size
     from ..types import Matches, Picture, Reading
 
 Points = list[tuple[float, float]]
@@ -84,12 +88,13 @@ def read_points(path: Path) -> Points:
 
 @dataclass(frozen=True)
 class _Found:
-    """The matches of one target, and the name its files carry."""
+    """The matches of one target, the best places of each point, its heat maps, and the name its files carry."""
 
     name: str
     picture: Picture
-    reading: Reading
     matches: Matches
+    best: list[Matches]
+    heat: Callable[[int, Size], np.ndarray]
 
 
 def match(
@@ -103,6 +108,9 @@ def match(
         Path | None, typer.Option(metavar="FILE.csv", help="Points of A as CSV with columns x and y.")
     ] = None,
     model: Annotated[str, typer.Option(help="A name from `diffsight models`, a folder, or a hub id.")] = "pocket",
+    method: Annotated[
+        str, typer.Option(help="dift compares features; prompt learns an embedding for each point (slow).")
+    ] = "dift",
     task: Annotated[
         str, typer.Option(help="semantic, geometric or temporal: chooses the model's settings.")
     ] = "semantic",
@@ -136,6 +144,8 @@ def match(
         raise InvalidInput("both --point and --points are given; use one of them")
     if top < 1:
         raise InvalidInput(f"--top {top} is too few; use 1 or more")
+    if method not in ("dift", "prompt"):
+        raise InvalidInput(f"unknown method {method!r}; use dift or prompt")
     asked = read_points(points) if points else [parse_point(text) for text in point or []] or None
     if out.exists() and not out.is_dir():
         raise InvalidInput(f"--out {out} is a file; give a folder")
@@ -143,7 +153,6 @@ def match(
 
     from ..backbones.registry import load
     from ..images import load_picture
-    from ..matching.matcher import Matcher
 
     pictures = [load_picture(path) for path in photos]
     changes: dict[str, Any] = {
@@ -153,25 +162,22 @@ def match(
         "stage": stage,
         "timestep": timestep,
         "ensemble": ensemble,
-        "seed": seed,
     }
-    matcher = Matcher(load(model, device=device, dtype=dtype), task=task, store=store, **changes)
-    source = matcher.source(pictures[0], asked)
-    found = []
-    for name, picture in zip(_names(photos[1:]), pictures[1:], strict=True):
-        reading = matcher.read(picture)[1]
-        matches = matcher.match(source, reading)
-        if len(matches) == 0:
-            raise InvalidInput(
-                f"no point of {photos[0]} matches {picture.path} both ways; name points with --point X,Y"
-            )
-        found.append(_Found(name, picture, reading, matches))
-    rows = [row for item in found for row in _rows(matcher, source, item, top)]
-    _write(out, matcher, source, found, rows, heat)
+    backbone = load(model, device=device, dtype=dtype)
+    if method == "dift":
+        found = _by_features(backbone, pictures, asked, top, task=task, store=store, seed=seed, **changes)
+    else:
+        for name, value in {**changes, "store": store, "top": top if top > 1 else None}.items():
+            if value is not None and name != "size":
+                raise InvalidInput(f"--{name} does not suit --method prompt; use `diffsight prompt` for its settings")
+        found = _by_prompt(backbone, pictures, asked, size, seed)
+    rows = [row for item in found for row in _rows(item)]
+    _write(out, pictures[0], found, rows, heat)
     report = {
         "source": str(photos[0]),
-        "model": matcher.backbone.card.name,
-        "task": task,
+        "model": backbone.card.name,
+        "method": method,
+        "task": task if method == "dift" else None,
         "convention": CONVENTION,
         "matches": rows,
     }
@@ -181,22 +187,69 @@ def match(
         _print_table(rows, out, found)
 
 
+def _by_features(
+    backbone: Backbone, pictures: list[Picture], asked: Points | None, top: int, **options: Any
+) -> list[_Found]:
+    from ..matching.matcher import Matcher
+
+    matcher = Matcher(backbone, **options)
+    source = matcher.source(pictures[0], asked)
+    found = []
+    for name, picture in zip(_names(pictures[1:]), pictures[1:], strict=True):
+        reading = matcher.read(picture)[1]
+        matches = matcher.match(source, reading)
+        if len(matches) == 0:
+            raise InvalidInput(
+                f"no point of {pictures[0].path} matches {picture.path} both ways; name points with --point X,Y"
+            )
+        best = [matches[i : i + 1] for i in range(len(matches))]
+        if top > 1:
+            best = matcher.match_top(source, reading, matches.query, top)
+
+        def heat(i: int, size: Size, reading: Reading = reading, matches: Matches = matches) -> np.ndarray:
+            scores: np.ndarray = matcher.scores(source, reading, matches.query[i : i + 1], size)[0].numpy()
+            return scores
+
+        found.append(_Found(name, picture, matches, best, heat))
+    return found
+
+
+def _by_prompt(
+    backbone: Backbone, pictures: list[Picture], asked: Points | None, size: int | None, seed: int
+) -> list[_Found]:
+    import cv2
+
+    from ..matching.prompt import locate, optimise, settings_for
+
+    if asked is None:
+        raise InvalidInput("--method prompt learns given points; name them with --point X,Y or --points FILE.csv")
+    settings = settings_for(backbone.card, size=size, seed=seed)
+    *_, learnt = optimise(backbone, pictures[0], asked, settings)
+    found = []
+    for name, picture in zip(_names(pictures[1:]), pictures[1:], strict=True):
+        located = locate(backbone, learnt, picture)
+        matches, all_maps = located.matches, located.maps.numpy()
+
+        def heat(i: int, size: Size, maps: np.ndarray = all_maps) -> np.ndarray:
+            return cv2.resize(maps[i], size[::-1], interpolation=cv2.INTER_LINEAR)
+
+        found.append(_Found(name, picture, matches, [matches[i : i + 1] for i in range(len(matches))], heat))
+    return found
+
+
 CONVENTION = "x right, y down, pixels of the upright photo, centre of the first pixel at (0.5, 0.5)"
 
 
-def _names(paths: list[Path]) -> list[str]:
+def _names(pictures: list[Picture]) -> list[str]:
     """A different file name stem for each target."""
     names: list[str] = []
-    for path in paths:
+    for path in (Path(picture.name) for picture in pictures):
         candidates = (path.stem if n == 1 else f"{path.stem}_{n}" for n in count(1))
         names.append(next(name for name in candidates if name not in names))
     return names
 
 
-def _rows(matcher: Matcher, source: Source, item: _Found, top: int) -> list[dict[str, Any]]:
-    matches = [item.matches[i : i + 1] for i in range(len(item.matches))]
-    if top > 1:
-        matches = matcher.match_top(source, item.reading, item.matches.query, top)
+def _rows(item: _Found) -> list[dict[str, Any]]:
     return [
         {
             "target": str(item.picture.path),
@@ -209,14 +262,12 @@ def _rows(matcher: Matcher, source: Source, item: _Found, top: int) -> list[dict
             "score": round(float(one.score[rank - 1]), 5),
             "mutual": bool(one.mutual[rank - 1]),
         }
-        for number, one in enumerate(matches, start=1)
+        for number, one in enumerate(item.best, start=1)
         for rank in range(1, len(one) + 1)
     ]
 
 
-def _write(
-    out: Path, matcher: Matcher, source: Source, found: list[_Found], rows: list[dict[str, Any]], heat: bool
-) -> None:
+def _write(out: Path, source: Picture, found: list[_Found], rows: list[dict[str, Any]], heat: bool) -> None:
     from ..draw import Panel, draw_heat, draw_panels, panel_size, save_picture
     from ..files import atomic
 
@@ -225,15 +276,14 @@ def _write(
             (out / name).unlink()
     for item in found:
         panels = [
-            Panel(source.picture, item.matches.query),
+            Panel(source, item.matches.query),
             Panel(item.picture, item.matches.matched, faint=~item.matches.mutual),
         ]
         save_picture(draw_panels(panels), out / f"{item.name}_matches.png")
         if heat:
             width, height = panel_size(item.picture)
             for i in range(len(item.matches)):
-                scores = matcher.scores(source, item.reading, item.matches.query[i : i + 1], (height, width))
-                image = draw_heat(item.picture, scores[0].numpy(), item.matches.matched[i])
+                image = draw_heat(item.picture, item.heat(i, (height, width)), item.matches.matched[i])
                 save_picture(image, out / f"{item.name}_heat_{i + 1:02d}.png")
     with atomic(out / "matches.csv") as part, part.open("w", newline="") as handle:
         writer = csv.DictWriter(handle, COLUMNS)

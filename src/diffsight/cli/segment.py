@@ -103,7 +103,7 @@ def segment(
     """
     from .match import parse_point
 
-    jobs = _jobs(photos, out)
+    jobs = collect(photos, out)
     check_writable(out)
     if stage is not None and solver == "diffseg":
         raise InvalidInput("--stage names features, which diffseg does not read; use ncut, or kmeans --of features")
@@ -185,7 +185,7 @@ def segment(
         raise typer.Exit(1)
 
 
-def _jobs(photos: list[Path], out: Path) -> dict[str, Path]:
+def collect(photos: list[Path], out: Path) -> dict[str, Path]:
     """Every photo by the stem of its results; photos of one stem keep their ending in it."""
     if out.exists() and not out.is_dir():
         raise InvalidInput(f"--out {out} is a file; give a folder")

@@ -1,0 +1,224 @@
+"""``diffsight prompt``: learn an embedding for points of a photo, find it in others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import InvalidInput, UnreadableFile
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..backbones.base import Backbone
+    from ..grid import Size
+    from ..matching.prompt import PromptEmbeddings, PromptSettings
+    from ..types import Picture
+
+Model = Annotated[str, typer.Option(help="A name from `diffsight models`, a folder, or a hub id.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.")]
+Dtype = Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True, help="Learn a point once, find it everywhere (prompt matching).")
+    group.command("learn")(learn)
+    group.command("find")(find)
+    app.add_typer(group, name="prompt")
+
+
+def learn(
+    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo with the points.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.safetensors", help="Where the embeddings go.")],
+    point: Annotated[list[str] | None, typer.Option(metavar="X,Y", help="A point in pixels; repeat for more.")] = None,
+    points: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Points as CSV with columns x and y.")] = None,
+    box: Annotated[
+        str | None, typer.Option(metavar="X0,Y0,X1,Y1", help="Learn this box as a whole instead of a point.")
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Learn what is white in this picture of the photo's size.")
+    ] = None,
+    model: Model = "pocket",
+    preset: Annotated[str, typer.Option(help="default (the paper's description) or hedlin (its code).")] = "default",
+    mode: Annotated[
+        str | None, typer.Option(help="exact, or frozen_queries: an approximation, far cheaper, less accurate.")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="Embeddings a point.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of Adam.")] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; repeat for more.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal results.")] = 0,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """Learn an embedding for each point of a photo, and draw what its attention looks like.
+
+    The file is written anew after each finished point; a run that was stopped goes on where it stood.
+    """
+    if sum(bool(given) for given in (point, points, box, mask)) != 1:
+        raise InvalidInput("say what to learn by one of --point, --points, --box and --mask")
+    if out.suffix != ".safetensors":
+        raise InvalidInput(f"--out {out} does not suit; give a file name ending in .safetensors")
+
+    from ..backbones.registry import load
+    from ..images import load_picture
+    from ..matching import prompt
+    from .match import parse_point, read_points
+
+    picture = load_picture(photo)
+    region = None if not (box or mask) else _region(picture, box, mask)
+    if region is not None:
+        asked = [_middle(region)]
+    else:
+        asked = read_points(points) if points else [parse_point(text) for text in point or []]
+    backbone = load(model, device=device, dtype=dtype)
+    direct = {"mode": mode, "rounds": rounds, "steps": steps, "seed": seed}
+    settings = prompt.settings_for(backbone.card, preset)
+    texts = [f"{name}={value}" for name, value in direct.items() if value is not None]
+    settings = prompt.change(settings, [*texts, *(change or [])])
+    known = prompt.PromptEmbeddings.load(out) if out.exists() and region is None else None
+    learnt = None
+    for learnt in prompt.optimise(backbone, picture, asked, settings, region=region, known=known):
+        learnt.save(out)
+    assert learnt is not None  # there is a point, so there is a result
+    drawn = _draw_learnt(backbone, picture, learnt, settings, out.with_suffix(".png"))
+    for place, loss in zip(learnt.points.tolist(), learnt.losses.mean(dim=1).tolist(), strict=True):
+        print(f"{place[0]:g}, {place[1]:g}: loss {loss:.5f}")
+    if settings.mode != "exact":
+        print("approximate: frozen queries are not the paper's method")
+    print(out)
+    print(drawn)
+
+
+def find(
+    embeddings: Annotated[Path, typer.Argument(metavar="FILE.safetensors", help="From `diffsight prompt learn`.")],
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO|FOLDER ...", help="Photos, or folders of photos.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results.")] = Path("found"),
+    model: Model = "pocket",
+    heat: Annotated[bool, typer.Option("--heat", help="Also draw a heat map for each point and photo.")] = False,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting of the reading, such as crops=8; repeat for more."),
+    ] = None,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """Find learnt points in other photos: costs only the reading.
+
+    Writes NAME_found.png for each photo and found.json with the points, their scores and how far the rounds disagree.
+    """
+    import numpy as np
+    from tqdm import tqdm
+
+    from ..backbones.registry import load
+    from ..draw import Panel, draw_heat, draw_panels, panel_size, save_picture
+    from ..files import atomic
+    from ..images import load_picture
+    from ..matching import prompt
+    from .match import CONVENTION
+    from .segment import collect
+
+    jobs = collect(photos, out)
+    learnt = prompt.PromptEmbeddings.load(embeddings)
+    settings = prompt.change(learnt.settings, change or [])
+    backbone = load(model, device=device, dtype=dtype)
+    rows, failed = [], []
+    for stem, path in tqdm(jobs.items(), desc="finding", unit="photo", disable=len(jobs) == 1):
+        try:
+            picture = load_picture(path)
+        except UnreadableFile as error:
+            if len(jobs) == 1:
+                raise
+            failed.append(str(error))
+            continue
+        found = prompt.locate(backbone, learnt, picture, settings)
+        save_picture(draw_panels([Panel(picture, found.matches.matched)]), out / f"{stem}_found.png")
+        for i, (x, y) in enumerate(found.matches.matched.tolist()):
+            rows.append(
+                {
+                    "photo": str(path),
+                    "point": i + 1,
+                    "x": x,
+                    "y": y,
+                    "score": round(float(found.matches.score[i]), 5),
+                    "spread": round(float(found.spread[i]), 3),
+                }
+            )
+            if heat:
+                image = draw_heat(picture, _resize(found.maps[i].numpy(), panel_size(picture)), np.array([x, y]))
+                save_picture(image, out / f"{stem}_heat_{i + 1:02d}.png")
+    facts = {
+        "model": backbone.card.name,
+        "embeddings": str(embeddings),
+        "approximate": settings.mode != "exact",
+        "convention": CONVENTION,
+        "found": rows,
+    }
+    with atomic(out / "found.json") as part:
+        part.write_text(json.dumps(facts, indent=2) + "\n")
+    for row in rows:
+        print(f"{row['photo']}: point {row['point']} at {row['x']:.1f}, {row['y']:.1f}, score {row['score']:.3f}")
+    print(out / "found.json")
+    for line in failed:
+        print(f"skipped: {line}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _resize(scores: np.ndarray, size: Size) -> np.ndarray:
+    import cv2
+
+    return cv2.resize(scores, size, interpolation=cv2.INTER_LINEAR)
+
+
+def _region(picture: Picture, box: str | None, mask: Path | None) -> np.ndarray:
+    """The (H, W) mask that a box or a picture describes."""
+    import numpy as np
+
+    from ..images import load_picture
+
+    height, width = picture.size
+    if mask is not None:
+        region: np.ndarray = load_picture(mask).array().mean(axis=2) > 127
+        if region.shape != picture.size or not region.any():
+            raise InvalidInput(f"--mask {mask} is {region.shape[::-1]}; it must have the photo's size and some white")
+        return region
+    try:
+        x0, y0, x1, y1 = (float(part) for part in (box or "").split(","))
+    except ValueError:
+        raise InvalidInput(f"--box {box!r} is no box; write X0,Y0,X1,Y1 in pixels") from None
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        raise InvalidInput(f"--box {box!r} does not lie in the photo; x must rise within 0 to {width}, y to {height}")
+    y, x = np.mgrid[0:height, 0:width] + 0.5
+    inside: np.ndarray = (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
+    return inside
+
+
+def _middle(region: np.ndarray) -> tuple[float, float]:
+    import numpy as np
+
+    y, x = np.nonzero(region)
+    return float(x.mean() + 0.5), float(y.mean() + 0.5)
+
+
+def _draw_learnt(
+    backbone: Backbone, picture: Picture, learnt: PromptEmbeddings, settings: PromptSettings, path: Path
+) -> Path:
+    """The photo with the first point, and its attention before and after, by layer."""
+    from ..draw import draw_heat, draw_sheet, panel_size, save_picture
+    from ..matching import prompt
+
+    maps = prompt.layer_maps(backbone, learnt, picture)
+    size = panel_size(picture)
+    images, titles = [], []
+    for turn, name in enumerate(("before", "after")):
+        for layer, own in maps.items():
+            images.append(draw_heat(picture, _resize(own[0, turn].numpy(), size), learnt.points[0]))
+            titles.append(f"{layer}, {name}")
+    save_picture(draw_sheet(images, titles, columns=len(maps)), path)
+    return path

@@ -1,0 +1,24 @@
+"""Prompt matching: a text embedding whose cross-attention lights up a point, read on any other photo.
+
+Hedlin et al., NeurIPS 2023, arXiv 2305.15581. Nothing in the network is trained. Lengths in settings are fractions of
+the frame, the square that photos are squeezed into; positions in it are in its pixels, the first centred at 0.5.
+"""
+
+from __future__ import annotations
+
+from .embeddings import PromptEmbeddings
+from .finding import Located, layer_maps, locate
+from .learning import optimise
+from .settings import PRESETS, PromptSettings, change, settings_for
+
+__all__ = [
+    "PRESETS",
+    "Located",
+    "PromptEmbeddings",
+    "PromptSettings",
+    "change",
+    "layer_maps",
+    "locate",
+    "optimise",
+    "settings_for",
+]

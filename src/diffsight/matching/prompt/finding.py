@@ -1,0 +1,156 @@
+"""Finding: what learnt embeddings light up in another photo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ...backbones.base import Backbone
+from ...errors import InvalidInput
+from ...probe import MEMORY
+from ...types import Matches, Picture, Taps
+from .embeddings import PromptEmbeddings
+from .frame import Frame, attention, seeded
+from .learning import start_vector
+from .loss import upsampling
+from .settings import PromptSettings, check_settings
+
+LOOSE_START = 4
+"""A target is first read in its four corners; later crops follow the peak found so far."""
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where embeddings light up in a photo.
+
+    Attributes:
+        matches: the points; ``score`` is the attention there, 0 to 1. Nothing is matched back: ``mutual`` is true.
+        maps: (N, side, side) score over the frame.
+        spread: (N,) how far the rounds' own peaks lie from the found point, root mean square, pixels of the photo.
+    """
+
+    matches: Matches
+    maps: Tensor
+    spread: npt.NDArray[np.float64]
+
+
+@torch.no_grad()
+def locate(
+    backbone: Backbone,
+    embeddings: PromptEmbeddings,
+    picture: Picture,
+    settings: PromptSettings | None = None,
+    *,
+    memory: int = MEMORY,
+) -> Located:
+    """Find the points that embeddings were learnt for in another photo.
+
+    Args:
+        backbone: the network that they were learnt with.
+        embeddings: from ``optimise`` or a file.
+        picture: the photo to search.
+        settings: of the reading; those of the learning if left out.
+        memory: budget of a pass, bytes.
+
+    Raises:
+        InvalidInput: for another network.
+    """
+    settings = embeddings.settings if settings is None else settings
+    if embeddings.fingerprint != backbone.fingerprint:
+        raise InvalidInput(
+            f"these embeddings were learnt with another network than {backbone.card.name} (fingerprint "
+            f"{embeddings.fingerprint[:8]}, not {backbone.fingerprint[:8]}); load the model they were learnt with, in "
+            "the same number format"
+        )
+    layers, _ = check_settings(backbone, settings)
+    frame = Frame(backbone, picture, settings)
+    latent_side = settings.size // backbone.multiple
+    row = 4 * len(layers) * settings.size**2 + backbone.row_bytes(
+        latent_side, latent_side, Taps(cross_attention=layers)
+    )
+    rounds = embeddings.vectors.shape[1]
+    together = max(1, memory // row // rounds)
+    parts = [_search(frame, embeddings.vectors[i : i + together], layers) for i in range(0, len(embeddings), together)]
+    peaks, maps, heights, round_peaks = (torch.cat(own) for own in zip(*parts, strict=True))
+    found = peaks.double()
+    if settings.combine == "median":
+        found = round_peaks.double().median(dim=1).values
+    to_photo = np.array(frame.fit.scale)
+    spread = ((round_peaks.double() - found[:, None]).numpy() / to_photo) ** 2
+    matches = Matches(
+        embeddings.points,
+        frame.to_photo(found.numpy()),
+        heights.double().numpy(),
+        np.ones(len(embeddings), bool),
+    )
+    return Located(matches, maps, np.sqrt(spread.sum(axis=2).mean(axis=1)))
+
+
+def _search(frame: Frame, vectors: Tensor, layers: Sequence[str]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Peaks (K, 2), maps (K, S, S), attention at the peaks (K,), and the rounds' own peaks (K, rounds, 2)."""
+    settings, side = frame.settings, frame.side
+    count, rounds = vectors.shape[:2]
+    rows = vectors.flatten(0, 1).to(frame.backbone.device)
+    total = torch.zeros(len(rows), len(layers), side, side)
+    hits = torch.zeros(len(rows), 1, side, side)
+    corners = np.array([(0, 0), (0, side), (side, 0), (side, side)], float)
+    for number in range(settings.crops):
+        seed = ("read", number)
+        if number < LOOSE_START:
+            places = np.broadcast_to(corners[number], (len(rows), 2))
+        else:
+            places = _peaks((total / hits.clamp(min=1)).mean(dim=1)).numpy()
+        starts = [frame.draw(place, seeded(settings.seed, frame.digest, *seed, "crop")) for place in places]
+        maps = attention(frame, starts, settings.read_timestep, rows, layers, [seed] * len(rows))
+        for layer, own in enumerate(maps):
+            spread = upsampling(own.shape[-1], frame.crop).float()
+            large = spread @ own.float().cpu() @ spread.T
+            for i, (x, y) in enumerate(starts):
+                total[i, layer, y : y + frame.crop, x : x + frame.crop] += large[i]
+        for i, (x, y) in enumerate(starts):
+            hits[i, 0, y : y + frame.crop, x : x + frame.crop] += 1
+    mean = total / hits.clamp(min=1)
+    round_peaks = _peaks(mean.mean(dim=1)).unflatten(0, (count, rounds))
+    combined = mean.unflatten(0, (count, rounds)).mean(dim=1)
+    heights = combined.mean(dim=1)
+    if settings.pixel_softmax:
+        combined = combined.flatten(2).softmax(dim=2).unflatten(2, (side, side))
+    maps_mean = combined.mean(dim=1)
+    peaks = _peaks(maps_mean)
+    columns, lines = peaks.long().unbind(dim=1)
+    return peaks, maps_mean, heights[torch.arange(count), lines, columns], round_peaks
+
+
+def _peaks(maps: Tensor) -> Tensor:
+    """The centre (x, y) of the highest pixel of (B, S, S) maps, the first in reading order."""
+    index = maps.flatten(1).argmax(dim=1)
+    side = maps.shape[-1]
+    return torch.stack([index % side, index // side], dim=1) + 0.5
+
+
+@torch.no_grad()
+def layer_maps(backbone: Backbone, embeddings: PromptEmbeddings, picture: Picture) -> dict[str, Tensor]:
+    """The maps of the photo that embeddings were learnt on, before and after, by layer, without crops.
+
+    Returns:
+        For each layer (N, 2, n, n): the mean over rounds at the random start, and as learnt.
+    """
+    settings = replace(embeddings.settings, crop=1.0, offsets=0)
+    layers, _ = check_settings(backbone, settings)
+    frame = Frame(backbone, picture, settings)
+    count, rounds, *shape = embeddings.vectors.shape
+    points = [tuple(point) for point in embeddings.points.tolist()]
+    start = torch.stack(
+        [start_vector(settings, embeddings.photo, point, turn, shape) for point in points for turn in range(rounds)]
+    )
+    pairs = []
+    for vectors in (start, embeddings.vectors.flatten(0, 1)):
+        rows = vectors.to(backbone.device)
+        own = attention(frame, [(0, 0)] * len(rows), settings.fit_timestep, rows, layers, [("look",)] * len(rows))
+        pairs.append([m.float().cpu().unflatten(0, (count, rounds)).mean(dim=1) for m in own])
+    return {layer: torch.stack([before, after], dim=1) for layer, before, after in zip(layers, *pairs, strict=True)}

@@ -1,0 +1,171 @@
+"""Learning: Adam on the embeddings of some points, the network frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...backbones.base import Backbone
+from ...errors import DiffsightError, InvalidInput
+from ...images import network_input
+from ...probe import MEMORY, out_of_memory
+from ...types import Picture, Taps
+from .embeddings import PromptEmbeddings
+from .frame import Frame, attention, seeded
+from .loss import Target, gaussian_target, map_loss, mask_target
+from .settings import PRESETS, PromptSettings, check_settings
+
+
+def optimise(
+    backbone: Backbone,
+    picture: Picture,
+    points: npt.ArrayLike,
+    settings: PromptSettings = PRESETS["default"],
+    *,
+    region: npt.NDArray[np.bool_] | None = None,
+    known: PromptEmbeddings | None = None,
+    memory: int = MEMORY,
+) -> Iterator[PromptEmbeddings]:
+    """Learn an embedding for each point of a photo; yields all that are finished, each time some are.
+
+    Results do not depend on which points are learnt together, up to the rounding of batched arithmetic.
+
+    Args:
+        backbone: a loaded network.
+        picture: the photo.
+        points: (N, 2) as (x, y) in its pixels.
+        settings: how.
+        region: (H, W) mask of the photo that the maps shall become instead of a Gaussian; then the one point says where
+            crops must be, and is left to the caller (the middle of the region).
+        known: finished earlier with the same settings, photo and network; its points are not learnt again.
+        memory: budget of a step in bytes; points and rounds are batched within it.
+
+    Raises:
+        InvalidInput: for points outside the photo, or settings that the network cannot follow.
+        DiffsightError: if the loss is no longer a number; what was yielded before is good.
+    """
+    from tqdm import tqdm
+
+    layers, sizes = check_settings(backbone, settings)
+    frame = Frame(backbone, picture, settings)
+    array = frame.fit.check_points(points)
+    if len(array) == 0:
+        raise InvalidInput("no points given; give at least one x,y")
+    if region is not None and (region.shape != picture.size or not region.any()):
+        raise InvalidInput(f"the region has shape {region.shape}; it must be {picture.size} and not empty")
+    mask = None if region is None else _squeeze(region, frame)
+    shape = backbone.context([""]).shape[1:]
+    done: dict[tuple[float, float], tuple[Tensor, Tensor]] = {}
+    if known is not None and (known.settings, known.photo, known.fingerprint) == (
+        settings,
+        frame.digest,
+        backbone.fingerprint,
+    ):
+        done = {(x, y): own for (x, y), *own in zip(map(tuple, known.points), known.vectors, known.losses, strict=True)}  # type: ignore[misc]
+    waiting = [point for point in dict.fromkeys(map(tuple, array.tolist())) if point not in done]
+    latent_side = settings.size // backbone.multiple
+    row = 8 * backbone.row_bytes(latent_side, latent_side, Taps(cross_attention=layers))
+    together = max(1, memory // row // settings.rounds)
+
+    def finished() -> PromptEmbeddings:
+        kept = [point for point in dict.fromkeys(map(tuple, array.tolist())) if point in done]
+        vectors, losses = (torch.stack([done[point][i] for point in kept]) for i in (0, 1))
+        return PromptEmbeddings(np.array(kept), vectors, losses, settings, frame.digest, backbone.fingerprint)
+
+    if done and not waiting:
+        yield finished()
+    groups = [waiting[i : i + together] for i in range(0, len(waiting), together)]
+    with tqdm(total=len(groups) * settings.steps, desc="learning", unit="step", delay=2, leave=False) as bar:
+        for group in groups:
+            rows = [(point, turn) for point in group for turn in range(settings.rounds)]
+            start = torch.stack([start_vector(settings, frame.digest, point, turn, shape) for point, turn in rows])
+            vectors, losses = _descend(frame, rows, start, layers, sizes, mask, bar)
+            for i, point in enumerate(group):
+                own = slice(i * settings.rounds, (i + 1) * settings.rounds)
+                done[point] = vectors[own], losses[own]
+            yield finished()
+
+
+def _descend(
+    frame: Frame,
+    rows: Sequence[tuple[tuple[float, ...], int]],
+    start: Tensor,
+    layers: Sequence[str],
+    sizes: Sequence[int],
+    mask: Tensor | None,
+    bar: Any,
+) -> tuple[Tensor, Tensor]:
+    """Adam on some rows; returns their embeddings, and losses of the last step."""
+    settings, device = frame.settings, frame.backbone.device
+    vectors = start.to(device).requires_grad_()
+    optimiser = torch.optim.Adam([vectors], lr=settings.rate)
+    places = frame.to_frame(np.array([point for point, _ in rows]))
+    chunk = len(rows)
+    losses = torch.zeros(len(rows))
+    for step in range(settings.steps):
+        starts = [
+            frame.draw(place, seeded(settings.seed, frame.digest, *row, step, "crop"))
+            for place, row in zip(places, rows, strict=True)
+        ]
+        relative = (torch.from_numpy(places) - torch.tensor(starts)) * (frame.side / frame.crop)
+        if mask is None:
+            target = gaussian_target(relative, frame.side, settings.sigma * frame.side, sizes, settings.half_pixel)
+        else:
+            target = mask_target(torch.stack([_window(mask, s, frame) for s in starts]), sizes)
+        target = Target({n: p.to(device) for n, p in target.projected.items()}, target.norm.to(device))
+        seeds = [(*row, step, "noise") for row in rows]
+        found = []
+        first = 0
+        while first < len(rows):
+            part = slice(first, first + chunk)
+            try:
+                maps = attention(frame, starts[part], settings.fit_timestep, vectors[part], layers, seeds[part])
+                own = Target({n: p[part] for n, p in target.projected.items()}, target.norm[part])
+                loss = map_loss(maps, own, frame.side)
+                loss.sum().backward()
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error) or chunk == 1:
+                    raise
+                chunk = max(1, chunk // 2)
+                continue
+            found.append(loss.detach().float().cpu())
+            first += chunk
+        losses = torch.cat(found)
+        if not losses.isfinite().all() or vectors.grad is None or not vectors.grad.isfinite().all():
+            raise DiffsightError(
+                f"the loss is no longer a number at step {step + 1} of {settings.steps}; points finished before are "
+                "kept; use a lower rate or float32"
+            )
+        if settings.rows == "supervised":
+            keep = torch.zeros_like(vectors)
+            keep[:, settings.token] = 1
+            vectors.grad *= keep
+        optimiser.step()
+        optimiser.zero_grad()
+        bar.update()
+        bar.set_postfix(loss=f"{losses.mean():.5f}")
+    return vectors.detach().cpu(), losses
+
+
+def start_vector(
+    settings: PromptSettings, photo: str, point: tuple[float, ...], turn: int, shape: Sequence[int]
+) -> Tensor:
+    """The random embedding that a round starts from, (tokens, channels)."""
+    return torch.randn(tuple(shape), generator=seeded(settings.seed, photo, point, turn, "start"))
+
+
+def _squeeze(region: npt.NDArray[np.bool_], frame: Frame) -> Tensor:
+    picture = Picture(torch.from_numpy(region.astype(np.float32))[None].expand(3, -1, -1))
+    return network_input(picture, frame.fit)[0]
+
+
+def _window(mask: Tensor, start: tuple[int, int], frame: Frame) -> Tensor:
+    x, y = start
+    window = mask[None, None, y : y + frame.crop, x : x + frame.crop]
+    return F.interpolate(window, (frame.side, frame.side), mode="bilinear", align_corners=False)[0, 0]
