@@ -65,6 +65,8 @@ def test_match_by_prompt(here, model):
     assert run(["match", "in/a.png", "in/b.png", "--point", "20,30", *pocket, "--out", "o"]) == 0
     names = {path.name for path in (here / "o").iterdir()}
     assert names == {"b_matches.png", "b_heat_01.png", "matches.csv", "matches.json"}
+    (row,) = json.loads((here / "o" / "matches.json").read_text())["matches"]
+    assert row["mutual"] is None
 
 
 @pytest.mark.parametrize(

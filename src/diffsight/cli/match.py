@@ -88,13 +88,23 @@ def read_points(path: Path) -> Points:
 
 @dataclass(frozen=True)
 class _Found:
-    """The matches of one target, the best places of each point, its heat maps, and the name its files carry."""
+    """The matches of one target, and the name its files carry.
+
+    Attributes:
+        name: of its files.
+        picture: the target.
+        matches: one for each point.
+        best: the best places of each point.
+        heat: the score map of a point at a size.
+        checked: whether the matches were asked back.
+    """
 
     name: str
     picture: Picture
     matches: Matches
     best: list[Matches]
     heat: Callable[[int, Size], np.ndarray]
+    checked: bool = True
 
 
 def match(
@@ -233,7 +243,9 @@ def _by_prompt(
         def heat(i: int, size: Size, maps: np.ndarray = all_maps) -> np.ndarray:
             return cv2.resize(maps[i], size[::-1], interpolation=cv2.INTER_LINEAR)
 
-        found.append(_Found(name, picture, matches, [matches[i : i + 1] for i in range(len(matches))], heat))
+        found.append(
+            _Found(name, picture, matches, [matches[i : i + 1] for i in range(len(matches))], heat, checked=False)
+        )
     return found
 
 
@@ -260,7 +272,7 @@ def _rows(item: _Found) -> list[dict[str, Any]]:
             "matched_x": float(one.matched[rank - 1, 0]),
             "matched_y": float(one.matched[rank - 1, 1]),
             "score": round(float(one.score[rank - 1]), 5),
-            "mutual": bool(one.mutual[rank - 1]),
+            "mutual": bool(one.mutual[rank - 1]) if item.checked else None,
         }
         for number, one in enumerate(item.best, start=1)
         for rank in range(1, len(one) + 1)
@@ -308,7 +320,7 @@ def _print_table(rows: list[dict[str, Any]], out: Path, found: list[_Found]) -> 
             Path(row["target"]).name,
             f"{row['matched_x']:.1f}, {row['matched_y']:.1f}",
             f"{row['score']:.3f}",
-            "yes" if row["mutual"] else "no",
+            {True: "yes", False: "no", None: "not asked"}[row["mutual"]],
         )
     Console().print(table)
     for item in found:
