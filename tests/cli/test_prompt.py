@@ -37,6 +37,10 @@ def test_learn_and_find(here, model, capsys):
     assert run(["prompt", "learn", "in/a.png", *points, "--out", "p.safetensors", *model, *FEW]) == 0
     learnt = PromptEmbeddings.load(here / "p.safetensors")
     assert learnt.points.tolist() == [[20, 30], [50, 10]]
+    only = ["--point", "50,10", "--out", "p.safetensors", *model, *FEW]
+    assert run(["prompt", "learn", "in/a.png", *only]) == 2
+    assert "would be lost" in capsys.readouterr().err
+    assert run(["prompt", "learn", "in/a.png", *points, *only[2:], "--set", "sigma=0.1"]) == 2
     assert len(first) < len((here / "p.safetensors").read_bytes())
     (here / "in" / "broken.jpg").write_bytes(b"no photo")
     assert run(["prompt", "find", "p.safetensors", "in", "--out", "o", "--heat", *model]) == 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InvalidInput, UnreadableFile
+from ..files import check_writable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,6 +63,7 @@ def learn(
     """
     if sum(bool(given) for given in (point, points, box, mask)) != 1:
         raise InvalidInput("say what to learn by one of --point, --points, --box and --mask")
+    check_writable(out.parent)
     if out.suffix != ".safetensors":
         raise InvalidInput(f"--out {out} does not suit; give a file name ending in .safetensors")
 
@@ -81,7 +83,14 @@ def learn(
     settings = prompt.settings_for(backbone.card, preset)
     texts = [f"{name}={value}" for name, value in direct.items() if value is not None]
     settings = prompt.change(settings, [*texts, *(change or [])])
-    known = prompt.PromptEmbeddings.load(out) if out.exists() and region is None else None
+    known = prompt.PromptEmbeddings.load(out) if out.exists() else None
+    if known is not None:
+        same = (known.settings, known.fingerprint) == (settings, backbone.fingerprint)
+        if region is not None or not same or not {tuple(p) for p in known.points.tolist()} <= set(asked):
+            raise InvalidInput(
+                f"{out} holds embeddings of other points, settings or another model, which would be lost; give another "
+                "--out, name its points too, or delete it"
+            )
     learnt = None
     for learnt in prompt.optimise(backbone, picture, asked, settings, region=region, known=known):
         learnt.save(out)
@@ -124,6 +133,7 @@ def find(
     from .segment import collect
 
     jobs = collect(photos, out)
+    check_writable(out)
     learnt = prompt.PromptEmbeddings.load(embeddings)
     settings = prompt.change(learnt.settings, change or [])
     backbone = load(model, device=device, dtype=dtype)
@@ -155,7 +165,7 @@ def find(
     facts = {
         "model": backbone.card.name,
         "embeddings": str(embeddings),
-        "approximate": settings.mode != "exact",
+        "approximate": "frozen_queries" in (learnt.settings.mode, settings.mode),
         "convention": CONVENTION,
         "found": rows,
     }
