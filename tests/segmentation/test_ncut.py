@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from diffsight.errors import InvalidInput
+from diffsight.segmentation import ncut
 from diffsight.segmentation.kmeans import kmeans, refine, spectral
 from diffsight.segmentation.labels import indicators
 from diffsight.segmentation.ncut import NcutSettings, affinity, best_cut, recursive_cut
@@ -101,3 +102,8 @@ def test_refinement_moves_proposals_to_the_means_of_what_is_nearest(rng):
     maps = (np.eye(2)[owner] + 0.01 * rng.random((20, 2))).astype(np.float32)
     found = refine(maps, np.array([[0.8, 0.3], [0.2, 0.9]]))
     np.testing.assert_allclose(found, [maps[:10].mean(0), maps[10:].mean(0)], atol=1e-5)
+
+
+def test_a_constant_eigenvector_cuts_nothing(monkeypatch):
+    monkeypatch.setattr(ncut, "_second_vector", lambda weights, degree: np.full(len(degree), 0.1))
+    assert best_cut(cliques(70, 60)[0], 2.0) is None
