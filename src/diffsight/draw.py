@@ -121,15 +121,16 @@ def draw_heat(picture: Picture, scores: npt.NDArray[np.floating], point: npt.NDA
 
     Args:
         picture: the photo.
-        scores: (rows, columns) over the whole photo; NaN counts as lowest.
+        scores: (rows, columns) over the whole photo, of any size; NaN counts as lowest.
         point: (x, y) in pixels of the photo.
     """
     from matplotlib import colormaps
 
     width, height = panel_size(picture)
-    low, high = float(np.nanmin(scores)), float(np.nanmax(scores))
-    level = np.nan_to_num((scores - low) / max(high - low, 1e-12), nan=0.0)
-    warm = Image.fromarray((colormaps["inferno"](level)[..., :3] * 255).astype(np.uint8)).resize((width, height))
+    score = Image.fromarray(scores.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
+    level = np.asarray(score) - np.nanmin(np.asarray(score))
+    level = np.nan_to_num(level / max(float(np.nanmax(level)), 1e-12), nan=0.0)
+    warm = Image.fromarray((colormaps["inferno"](level)[..., :3] * 255).astype(np.uint8))
     photo = (
         Image.fromarray(picture.array()).resize((width, height), Image.Resampling.LANCZOS).convert("L").convert("RGB")
     )

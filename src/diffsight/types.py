@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -154,19 +154,25 @@ class Matches:
         query: (N, 2) points (x, y) of the source photo, pixels, pixel centres at +0.5.
         matched: (N, 2) points (x, y) of the target photo, likewise.
         score: (N,) similarity of each match; for cosine in [-1, 1].
-        mutual: (N,) whether the match leads back to its query, within a grid cell.
+        mutual: (N,) whether the match leads back to its query, within a grid cell; None if that was not asked.
     """
 
     query: Points
     matched: Points
     score: npt.NDArray[np.float64]
-    mutual: npt.NDArray[np.bool_]
+    mutual: npt.NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.query)
 
     def __getitem__(self, keep: slice | npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Matches:
-        return replace(self, **{f.name: getattr(self, f.name)[keep] for f in fields(self)})
+        mutual = None if self.mutual is None else self.mutual[keep]
+        return Matches(self.query[keep], self.matched[keep], self.score[keep], mutual)
+
+    @property
+    def one_way(self) -> npt.NDArray[np.bool_]:
+        """(N,) whether the match is known not to lead back."""
+        return np.zeros(len(self), bool) if self.mutual is None else ~self.mutual
 
 
 VOID = 65535

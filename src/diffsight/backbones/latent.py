@@ -277,7 +277,8 @@ class LatentBackbone:
         """The cross-attention (B, queries, tokens) of queries that were read as ``LAYER.query`` to another context."""
         module = next(tap.module for tap in self.taps.attention if tap.name == layer)
         attn = self.unet.get_submodule(f"{module}.attn2")
-        return attend(attn, query.flatten(2).transpose(1, 2), context.to(query), heads=heads)
+        tokens = query.flatten(2).transpose(1, 2).to(self.device, self.dtype)
+        return attend(attn, tokens, context.to(tokens), heads=heads)
 
     def row_bytes(self, height: int, width: int, taps: Taps) -> int:
         """About how much memory one row of a pass takes, for a latent of (height, width): activations and maps."""

@@ -33,7 +33,7 @@ POCKET_TASKS: dict[Task, ReadSettings] = {
 
 POCKET_MERGE_THRESHOLD = 0.2
 
-POCKET_PROMPT = {"fit_timestep": 20, "read_timestep": 20}
+POCKET_PROMPT = {"fit_timestep": 20, "read_timestep": 20, "steps": 40, "rate": 0.02, "crops": 8}
 
 CARDS: dict[str, Card] = {
     card.name: card

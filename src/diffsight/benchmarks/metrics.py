@@ -4,13 +4,65 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidInput
+from ..grid import Points, Size
 
 ALPHAS = (0.05, 0.1, 0.2)
+
+Base = Literal["bbox", "source_bbox", "image", "keypoints", "keypoints_padded", "cub_x_scale"]
+
+PADDED = 40
+"""Keypoints that the released code of CATs, DHPF and prompt matching fills every list up to, with (-1, -1)."""
+
+FRAME = 512
+"""Side of the square that prompt matching squeezes photos into, pixels."""
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What is known of one photo of a pair, in its pixels.
+
+    Attributes:
+        size: (height, width).
+        box: of the object, (x0, y0, x1, y1).
+        keypoints: (N, 2) those known in both photos.
+    """
+
+    size: Size
+    box: tuple[float, float, float, float]
+    keypoints: Points
+
+
+def threshold(base: Base, source: Annotation, target: Annotation) -> float:
+    """The length that PCK's alpha is a fraction of; the same predictions score 52 or 67 by this choice alone.
+
+    Args:
+        base: ``bbox``, longer side of the target's box (SPair-71k's standard); ``source_bbox``, of the source's, as the
+            code of prompt matching does; ``image``, longer side of the target; ``keypoints``, longer side of the tight
+            box around the target's keypoints; ``keypoints_padded``, likewise with the padding that some code forgets to
+            leave out; ``cub_x_scale``, the target's box in a frame of 512 pixels, scaled by its width only.
+        source, target: of the pair.
+
+    Raises:
+        InvalidInput: for an unknown base, or no keypoints to measure.
+    """
+    if base not in get_args(Base):
+        raise InvalidInput(f"unknown threshold {base!r}; use {', '.join(get_args(Base))}")
+    if base.startswith("keypoints") and len(target.keypoints) == 0:
+        raise InvalidInput("the target has no keypoints to measure a threshold by")
+    if base == "image":
+        return float(max(target.size))
+    if base.startswith("keypoints"):
+        rows = max(0, PADDED - len(target.keypoints)) if base == "keypoints_padded" else 0
+        return float(np.ptp(np.concatenate([target.keypoints, np.full((rows, 2), -1.0)]), axis=0).max())
+    x0, y0, x1, y1 = source.box if base == "source_bbox" else target.box
+    side = max(x1 - x0, y1 - y0)
+    return side * FRAME / target.size[1] if base == "cub_x_scale" else float(side)
 
 
 @dataclass(frozen=True)

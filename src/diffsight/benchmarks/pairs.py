@@ -12,9 +12,9 @@ import torch
 
 from ..backbones.base import Backbone, ReadSettings
 from ..errors import InvalidInput, UnreadableFile
-from ..grid import Points
+from ..grid import Fit, Points
 from ..images import load_picture
-from ..matching import nearest
+from ..matching import nearest, prompt
 from ..probe import Probe
 from ..types import Picture
 from ..world import RESERVED, Scene, categories, make_pair
@@ -116,7 +116,7 @@ def csv_pairs(table: Path, count: int, seed: int = 0) -> list[KeypointPair]:
 
 
 def run_pairs(backbone: Backbone, settings: ReadSettings, pairs: list[KeypointPair]) -> list[PairErrors]:
-    """Match every pair and measure how far each prediction is from the truth; each photo is read once."""
+    """Match every pair by features and measure how far each prediction is from the truth; photos are read once."""
     pictures = list({id(p): p for pair in pairs for p in (pair.source, pair.target)}.values())
     read = Probe(backbone).read(pictures, settings)
     readings = {id(picture): reading for picture, reading in zip(pictures, read, strict=True)}
@@ -125,3 +125,30 @@ def run_pairs(backbone: Backbone, settings: ReadSettings, pairs: list[KeypointPa
         found = nearest.match(readings[id(pair.source)], readings[id(pair.target)], pair.query)
         results.append(PairErrors(pair.category, np.linalg.norm(found.matched - pair.truth, axis=1), pair.threshold))
     return results
+
+
+def run_prompt(
+    backbone: Backbone, settings: prompt.PromptSettings, pairs: list[KeypointPair]
+) -> tuple[list[PairErrors], list[PairErrors]]:
+    """Match every pair by prompts.
+
+    Returns:
+        How far each prediction is from the truth; and, to see whether a point was learnt at all, how far it is found
+        from itself in the source, in cells of the coarsest map.
+    """
+    from tqdm import tqdm
+
+    sides = prompt.map_sides(backbone, settings)
+    grid = (min(sides), min(sides))
+    found, again = [], []
+    for pair in tqdm(pairs, desc=f"{backbone.card.name}, {settings.mode}", unit="pair", leave=False):
+        if len(pair.query) == 0:
+            continue
+        *_, learnt = prompt.optimise(backbone, pair.source, pair.query, settings)
+        there, here = (prompt.locate(backbone, learnt, photo).matches for photo in (pair.target, pair.source))
+        off = np.linalg.norm(there.matched - pair.truth, axis=1)
+        found.append(PairErrors(pair.category, off, pair.threshold))
+        fit = Fit.make("stretch", pair.source.size, (settings.size, settings.size))
+        cells = fit.to_grid(here.matched, grid) - fit.to_grid(here.query, grid)
+        again.append(PairErrors(pair.category, np.linalg.norm(cells, axis=1), 1.0))
+    return found, again

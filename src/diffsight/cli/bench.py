@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +22,13 @@ Model = Annotated[str, typer.Option(help="A name from `diffsight models`, a fold
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures here.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.")]
 Dtype = Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")]
+Method = Annotated[
+    list[str] | None,
+    typer.Option(help="dift (the default), prompt or frozen; repeat to compare. Prompts are slow: ask for few pairs."),
+]
+Change = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of prompt matching; repeat for more.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -33,6 +40,8 @@ def register(app: typer.Typer) -> None:
 def world(
     model: Model = "pocket",
     pairs: Annotated[int, typer.Option(help="Pairs of each category.")] = 20,
+    method: Method = None,
+    change: Change = None,
     json_file: Json = None,
     device: Device = None,
     dtype: Dtype = None,
@@ -43,9 +52,10 @@ def world(
     those visible in both pictures.
     """
     _check(pairs, json_file)
+    methods = _methods(method)
     from ..benchmarks.pairs import world_pairs
 
-    _compare(world_pairs(pairs), "bbox", model, json_file, device, dtype)
+    _compare(world_pairs(pairs), "bbox", model, methods, change or [], json_file, device, dtype)
 
 
 @bench.command("keypoints")
@@ -54,6 +64,8 @@ def keypoints(
     model: Model = "pocket",
     pairs: Annotated[int, typer.Option(help="Pairs of different photos to draw.")] = 100,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    method: Method = None,
+    change: Change = None,
     json_file: Json = None,
     device: Device = None,
     dtype: Dtype = None,
@@ -63,9 +75,10 @@ def keypoints(
     PCK: a point counts if it lies within alpha times the longer side of the tight box around the target's keypoints.
     """
     _check(pairs, json_file)
+    methods = _methods(method)
     from ..benchmarks.pairs import csv_pairs
 
-    _compare(csv_pairs(table, pairs, seed), "keypoint extent", model, json_file, device, dtype)
+    _compare(csv_pairs(table, pairs, seed), "keypoint extent", model, methods, change or [], json_file, device, dtype)
 
 
 @bench.command("segments")
@@ -125,36 +138,61 @@ def _check(count: int, json_file: Path | None, option: str = "--pairs") -> None:
         check_writable(json_file.parent)
 
 
+def _methods(given: list[str] | None) -> list[str]:
+    methods = list(dict.fromkeys(given or ["dift"]))
+    if unknown := set(methods) - {"dift", "prompt", "frozen"}:
+        raise InvalidInput(f"unknown method {unknown.pop()!r}; use dift, prompt or frozen")
+    return methods
+
+
 def _compare(
-    pairs: list[KeypointPair], base: str, model: str, json_file: Path | None, device: str | None, dtype: str | None
+    pairs: list[KeypointPair],
+    base: str,
+    model: str,
+    methods: list[str],
+    change: list[str],
+    json_file: Path | None,
+    device: str | None,
+    dtype: str | None,
 ) -> None:
-    """Score the model, its untrained twin and raw pixels on the same pairs, and print the tables."""
+    """Score raw pixels, and the model and its untrained twin by each method, on the same pairs; print the tables."""
     from ..backbones.registry import load, task_settings
     from ..benchmarks.baselines import RawPixels
     from ..benchmarks.metrics import ALPHAS, pck
-    from ..benchmarks.pairs import run_pairs
+    from ..benchmarks.pairs import run_pairs, run_prompt
+    from ..matching import prompt
 
     backbone = load(model, device=device, dtype=dtype)
-    settings = task_settings(backbone.card, "semantic")
-    raw = RawPixels(settings.size, backbone.multiple)
-    results = {
-        "raw pixels": run_pairs(raw, raw.card.tasks["semantic"], pairs),
-        f"untrained {model}": run_pairs(backbone.untrained(), settings, pairs),
-        model: run_pairs(backbone, settings, pairs),
-    }
+    own = task_settings(backbone.card, "semantic")
+    by_prompt = prompt.change(prompt.settings_for(backbone.card), change)
+    raw = RawPixels(own.size, backbone.multiple)
+    results = {"raw pixels": run_pairs(raw, raw.card.tasks["semantic"], pairs)}
+    settings: dict[str, Any] = {}
+    refound = {}
+    for method in methods:
+        for name, network in ((f"untrained {model}, {method}", backbone.untrained()), (f"{model}, {method}", backbone)):
+            if method == "dift":
+                settings[method] = asdict(own)
+                results[name] = run_pairs(network, own, pairs)
+            else:
+                mode: prompt.Mode = "exact" if method == "prompt" else "frozen_queries"
+                settings[method] = asdict(used := replace(by_prompt, mode=mode))
+                results[name], again = run_prompt(network, used, pairs)
+                refound[name] = pck(again, 1.0).per_point
     report = {name: [asdict(pck(found, alpha)) for alpha in ALPHAS] for name, found in results.items()}
     by_category = {name: _by_category(found) for name, found in results.items()}
     _print(report, by_category, base)
-    raw_score, untrained_score, score = (rows[ALPHAS.index(0.1)]["per_point"] for rows in report.values())
-    ratios = " = ".join(
-        f"{score / other:.1f} x {name}"
-        for name, other in zip(report, (raw_score, untrained_score), strict=False)
-        if other > 0
-    )
-    print(f"{model}, PCK@0.1 per point: {score:.1f}" + (f" = {ratios}" if ratios else ""))
+    scores = {name: rows[ALPHAS.index(0.1)]["per_point"] for name, rows in report.items()}
+    for method in methods:
+        score = scores[f"{model}, {method}"]
+        others = ((other, scores[other]) for other in ("raw pixels", f"untrained {model}, {method}"))
+        ratios = "".join(f" = {score / value:.1f} x {other}" for other, value in others if value > 0)
+        print(f"{model}, {method}, PCK@0.1 per point: {score:.1f}{ratios}")
+    for name, share in refound.items():
+        print(f"{name}: {share:.1f} % of the points are found in their own photo, within a cell of the coarsest map")
     if json_file is not None:
-        facts = {"threshold": base, "settings": asdict(settings), "pck": report, "pck_0.1_by_category": by_category}
-        _save(json_file, facts)
+        facts = {"threshold": base, "settings": settings, "pck": report, "pck_0.1_by_category": by_category}
+        _save(json_file, {**facts, "found_in_their_own_photo": refound})
 
 
 def _by_category(found: list[PairErrors]) -> dict[str, float]:

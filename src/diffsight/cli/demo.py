@@ -47,7 +47,7 @@ def demo(
             raise InvalidInput(f"no point of {source.name} matches {target.name} both ways; try two photos of one kind")
         panels = [
             Panel(source, matches.query, title="A"),
-            Panel(target, matches.matched, faint=~matches.mutual, title="found in B"),
+            Panel(target, matches.matched, faint=matches.one_way, title="found in B"),
         ]
         save_picture(draw_panels(panels), out / f"{name}.png")
         print(out / f"{name}.png", flush=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,76 +13,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import InvalidInput, UnreadableFile
+from ..errors import InvalidInput
 from ..files import check_writable
+from .inputs import CONVENTION, Points, parse_point, read_points
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
     from ..backbones.base import Backbone
     from ..grid import Size
     from ..types import Matches, Picture, Reading
 
-Points = list[tuple[float, float]]
-
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("match")(match)
-
-
-def parse_point(text: str, option: str = "--point") -> tuple[float, float]:
-    """Read ``X,Y``.
-
-    Raises:
-        InvalidInput: for anything else, and for numbers that are not finite.
-    """
-    parts = text.split(",")
-    try:
-        x, y = (float(part) for part in parts)
-    except ValueError:
-        raise InvalidInput(
-            f"{option} {text!r} is not a point; write X,Y in pixels, for example {option} 120,80.5"
-        ) from None
-    if not (math.isfinite(x) and math.isfinite(y)):
-        raise InvalidInput(f"{option} {text!r} is not finite; write X,Y in pixels, for example {option} 120,80.5")
-    return x, y
-
-
-def read_points(path: Path) -> Points:
-    """Read a CSV file with the columns x and y, in pixels; other columns are ignored.
-
-    Raises:
-        UnreadableFile: for a missing file or one that is not text.
-        InvalidInput: for a missing column or a value that is not a finite number.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as handle:
-            rows = csv.DictReader(handle)
-            names = [name.strip().lower() for name in rows.fieldnames or []]
-            rows.fieldnames = names
-            for column in ("x", "y"):
-                if column not in names:
-                    raise InvalidInput(
-                        f"{path} has no column {column!r} (it has: {', '.join(names) or 'none'}); give x and y"
-                    )
-            points = []
-            for row in rows:
-                x, y = (row[column] or "" for column in ("x", "y"))
-                try:
-                    points.append(parse_point(f"{x},{y}"))
-                except InvalidInput:
-                    raise InvalidInput(
-                        f"{path}, line {rows.line_num}: ({x}, {y}) is not a point; give finite numbers"
-                    ) from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UnreadableFile(
-            f"cannot read points from {path}: {reason}; give a CSV file with columns x and y"
-        ) from None
-    if not points:
-        raise InvalidInput(f"{path} holds no points; give a row for each, below the header x,y")
-    return points
 
 
 @dataclass(frozen=True)
@@ -95,8 +40,7 @@ class _Found:
         picture: the target.
         matches: one for each point.
         best: the best places of each point.
-        heat: the score map of a point at a size.
-        checked: whether the matches were asked back.
+        heat: the score map of a point, made for a drawing of a size.
     """
 
     name: str
@@ -104,7 +48,6 @@ class _Found:
     matches: Matches
     best: list[Matches]
     heat: Callable[[int, Size], np.ndarray]
-    checked: bool = True
 
 
 def match(
@@ -227,8 +170,6 @@ def _by_features(
 def _by_prompt(
     backbone: Backbone, pictures: list[Picture], asked: Points | None, size: int | None, seed: int
 ) -> list[_Found]:
-    import cv2
-
     from ..matching.prompt import locate, optimise, settings_for
 
     if asked is None:
@@ -238,18 +179,14 @@ def _by_prompt(
     found = []
     for name, picture in zip(_names(pictures[1:]), pictures[1:], strict=True):
         located = locate(backbone, learnt, picture)
-        matches, all_maps = located.matches, located.maps.numpy()
+        matches = located.matches
 
-        def heat(i: int, size: Size, maps: np.ndarray = all_maps) -> np.ndarray:
-            return cv2.resize(maps[i], size[::-1], interpolation=cv2.INTER_LINEAR)
+        def heat(i: int, size: Size, maps: Tensor = located.maps) -> np.ndarray:
+            scores: np.ndarray = maps[i].numpy()
+            return scores
 
-        found.append(
-            _Found(name, picture, matches, [matches[i : i + 1] for i in range(len(matches))], heat, checked=False)
-        )
+        found.append(_Found(name, picture, matches, [matches[i : i + 1] for i in range(len(matches))], heat))
     return found
-
-
-CONVENTION = "x right, y down, pixels of the upright photo, centre of the first pixel at (0.5, 0.5)"
 
 
 def _names(pictures: list[Picture]) -> list[str]:
@@ -272,7 +209,7 @@ def _rows(item: _Found) -> list[dict[str, Any]]:
             "matched_x": float(one.matched[rank - 1, 0]),
             "matched_y": float(one.matched[rank - 1, 1]),
             "score": round(float(one.score[rank - 1]), 5),
-            "mutual": bool(one.mutual[rank - 1]) if item.checked else None,
+            "mutual": None if one.mutual is None else bool(one.mutual[rank - 1]),
         }
         for number, one in enumerate(item.best, start=1)
         for rank in range(1, len(one) + 1)
@@ -289,7 +226,7 @@ def _write(out: Path, source: Picture, found: list[_Found], rows: list[dict[str,
     for item in found:
         panels = [
             Panel(source, item.matches.query),
-            Panel(item.picture, item.matches.matched, faint=~item.matches.mutual),
+            Panel(item.picture, item.matches.matched, faint=item.matches.one_way),
         ]
         save_picture(draw_panels(panels), out / f"{item.name}_matches.png")
         if heat:

@@ -10,13 +10,13 @@ import typer
 
 from ..errors import InvalidInput, UnreadableFile
 from ..files import check_writable
+from .inputs import CONVENTION, collect, parse_point, read_points
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ..backbones.base import Backbone
-    from ..grid import Size
-    from ..matching.prompt import PromptEmbeddings, PromptSettings
+    from ..matching.prompt import PromptEmbeddings
     from ..types import Picture
 
 Model = Annotated[str, typer.Option(help="A name from `diffsight models`, a folder, or a hub id.")]
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Learn a point once, find it everywhere (prompt matching).")
     group.command("learn")(learn)
     group.command("find")(find)
+    group.command("import")(import_released)
     app.add_typer(group, name="prompt")
 
 
@@ -63,14 +64,11 @@ def learn(
     """
     if sum(bool(given) for given in (point, points, box, mask)) != 1:
         raise InvalidInput("say what to learn by one of --point, --points, --box and --mask")
-    check_writable(out.parent)
-    if out.suffix != ".safetensors":
-        raise InvalidInput(f"--out {out} does not suit; give a file name ending in .safetensors")
+    _check_out(out)
 
     from ..backbones.registry import load
     from ..images import load_picture
     from ..matching import prompt
-    from .match import parse_point, read_points
 
     picture = load_picture(photo)
     region = None if not (box or mask) else _region(picture, box, mask)
@@ -95,7 +93,7 @@ def learn(
     for learnt in prompt.optimise(backbone, picture, asked, settings, region=region, known=known):
         learnt.save(out)
     assert learnt is not None  # there is a point, so there is a result
-    drawn = _draw_learnt(backbone, picture, learnt, settings, out.with_suffix(".png"))
+    drawn = _draw_learnt(backbone, picture, learnt, region, out.with_suffix(".png"))
     for place, loss in zip(learnt.points.tolist(), learnt.losses.mean(dim=1).tolist(), strict=True):
         print(f"{place[0]:g}, {place[1]:g}: loss {loss:.5f}")
     if settings.mode != "exact":
@@ -125,12 +123,10 @@ def find(
     from tqdm import tqdm
 
     from ..backbones.registry import load
-    from ..draw import Panel, draw_heat, draw_panels, panel_size, save_picture
+    from ..draw import Panel, draw_heat, draw_panels, save_picture
     from ..files import atomic
     from ..images import load_picture
     from ..matching import prompt
-    from .match import CONVENTION
-    from .segment import collect
 
     jobs = collect(photos, out)
     check_writable(out)
@@ -160,7 +156,7 @@ def find(
                 }
             )
             if heat:
-                image = draw_heat(picture, _resize(found.maps[i].numpy(), panel_size(picture)), np.array([x, y]))
+                image = draw_heat(picture, found.maps[i].numpy(), np.array([x, y]))
                 save_picture(image, out / f"{stem}_heat_{i + 1:02d}.png")
     facts = {
         "model": backbone.card.name,
@@ -180,10 +176,34 @@ def find(
         raise typer.Exit(1)
 
 
-def _resize(scores: np.ndarray, size: Size) -> np.ndarray:
-    import cv2
+def import_released(
+    released: Annotated[
+        Path, typer.Argument(metavar="FILE.pt", help="correspondence_data_XXX.pt of the paper's code.")
+    ],
+    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo that its embeddings were learnt on.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.safetensors", help="Where the embeddings go.")],
+    model: Model = "sd-1.4",
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """Take over embeddings that the paper's released code has learnt, for `diffsight prompt find`."""
+    _check_out(out)
 
-    return cv2.resize(scores, size, interpolation=cv2.INTER_LINEAR)
+    from ..backbones.registry import load
+    from ..images import load_picture
+    from ..matching.prompt import read_released
+
+    picture = load_picture(photo)
+    learnt = read_released(released, load(model, device=device, dtype=dtype), picture)
+    learnt.save(out)
+    print(f"{len(learnt)} points, {learnt.vectors.shape[1]} embeddings each")
+    print(out)
+
+
+def _check_out(out: Path) -> None:
+    check_writable(out.parent)
+    if out.suffix != ".safetensors":
+        raise InvalidInput(f"--out {out} does not suit; give a file name ending in .safetensors")
 
 
 def _region(picture: Picture, box: str | None, mask: Path | None) -> np.ndarray:
@@ -216,19 +236,25 @@ def _middle(region: np.ndarray) -> tuple[float, float]:
     return float(x.mean() + 0.5), float(y.mean() + 0.5)
 
 
+DRAWN = 6
+"""Points whose attention is drawn."""
+
+
 def _draw_learnt(
-    backbone: Backbone, picture: Picture, learnt: PromptEmbeddings, settings: PromptSettings, path: Path
+    backbone: Backbone, picture: Picture, learnt: PromptEmbeddings, region: np.ndarray | None, path: Path
 ) -> Path:
-    """The photo with the first point, and its attention before and after, by layer."""
-    from ..draw import draw_heat, draw_sheet, panel_size, save_picture
+    """A row for each point: what its attention shall be and, layer by layer, what it was before and is after."""
+    from ..draw import draw_heat, draw_sheet, save_picture
     from ..matching import prompt
 
-    maps = prompt.layer_maps(backbone, learnt, picture)
-    size = panel_size(picture)
+    layers = prompt.layer_maps(backbone, learnt, picture)
+    targets = prompt.target_maps(learnt, picture).numpy()
     images, titles = [], []
-    for turn, name in enumerate(("before", "after")):
-        for layer, own in maps.items():
-            images.append(draw_heat(picture, _resize(own[0, turn].numpy(), size), learnt.points[0]))
-            titles.append(f"{layer}, {name}")
-    save_picture(draw_sheet(images, titles, columns=len(maps)), path)
+    for i, place in enumerate(learnt.points[:DRAWN]):
+        images.append(draw_heat(picture, targets[i] if region is None else region, place))
+        titles.append(f"point {i + 1}, wanted")
+        for layer, own in layers.items():
+            images += [draw_heat(picture, own[i, turn].numpy(), place) for turn in (0, 1)]
+            titles += [f"{layer}, before", f"{layer}, after"]
+    save_picture(draw_sheet(images, titles, columns=1 + 2 * len(layers)), path)
     return path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,12 +13,12 @@ import typer
 
 from ..errors import InvalidInput, UnreadableFile
 from ..files import check_writable
+from .inputs import collect
 
 if TYPE_CHECKING:
     from ..segmentation.diffseg import DiffSegSettings
     from ..segmentation.segmenter import Segmenter, Settings
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 
 SHEET = 48
 """Photos on a contact sheet at most."""
@@ -183,35 +182,6 @@ def segment(
         for line in failed:
             print(f"skipped: {line}")
         raise typer.Exit(1)
-
-
-def collect(photos: list[Path], out: Path) -> dict[str, Path]:
-    """Every photo by the stem of its results; photos of one stem keep their ending in it."""
-    if out.exists() and not out.is_dir():
-        raise InvalidInput(f"--out {out} is a file; give a folder")
-    files: list[Path] = []
-    for path in photos:
-        if path.is_dir():
-            if out.resolve().is_relative_to(path.resolve()):
-                raise InvalidInput(f"--out {out} lies in the folder of photos {path}; give a folder outside of it")
-            shown = (p for p in path.iterdir() if not p.name.startswith("."))
-            inside = sorted(p for p in shown if p.suffix.lower() in ENDINGS and p.is_file())
-            if not inside:
-                raise InvalidInput(f"{path} holds no photos (looked for {', '.join(ENDINGS)})")
-            files += inside
-        else:
-            if path.is_file() and out.resolve() == path.resolve().parent:
-                raise InvalidInput(f"--out {out} is the folder of {path}; give another, so that no photo is replaced")
-            files.append(path)
-    files = list({path.resolve(): path for path in files}.values())
-    stems = Counter(path.stem for path in files)
-    jobs: dict[str, Path] = {}
-    for path in files:
-        stem = path.stem if stems[path.stem] == 1 else f"{path.stem}_{path.suffix[1:]}"
-        if stem in jobs:
-            stem = f"{stem}_{hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()}"
-        jobs[stem] = path
-    return jobs
 
 
 def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:

@@ -284,7 +284,7 @@ def suggest_points(source: Reading, target: Reading, count: int, stage: str | No
     top, bottom, left, right = source.fit.window
     inside = (pixels >= (left, top)).all(axis=1) & (pixels <= (right, bottom)).all(axis=1)
     best = pixels[inside][: 8 * count]
-    return _spread(best[match(source, target, best, stage).mutual], count, np.array([right - left, bottom - top]))
+    return _spread(best[~match(source, target, best, stage).one_way], count, np.array([right - left, bottom - top]))
 
 
 def _mutual_argmax(a: Tensor, b: Tensor, block: int = 2048) -> tuple[Tensor, Tensor]:

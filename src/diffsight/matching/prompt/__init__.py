@@ -6,19 +6,23 @@ the frame, the square that photos are squeezed into; positions in it are in its 
 
 from __future__ import annotations
 
-from .embeddings import PromptEmbeddings
-from .finding import Located, layer_maps, locate
+from .embeddings import PromptEmbeddings, read_released
+from .finding import Located, layer_maps, locate, target_maps
 from .learning import optimise
-from .settings import PRESETS, PromptSettings, change, settings_for
+from .settings import PRESETS, Mode, PromptSettings, change, map_sides, settings_for
 
 __all__ = [
     "PRESETS",
     "Located",
+    "Mode",
     "PromptEmbeddings",
     "PromptSettings",
     "change",
     "layer_maps",
     "locate",
+    "map_sides",
     "optimise",
+    "read_released",
     "settings_for",
+    "target_maps",
 ]

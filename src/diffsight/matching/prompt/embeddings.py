@@ -9,10 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...errors import UnreadableFile
+from ...backbones.base import Backbone
+from ...errors import InvalidInput, UnreadableFile
 from ...files import save_tensors
 from ...grid import Points
-from .settings import PromptSettings
+from ...types import Picture
+from .frame import Frame
+from .settings import PRESETS, PromptSettings
 
 
 @dataclass(frozen=True)
@@ -66,3 +69,40 @@ class PromptEmbeddings:
             raise UnreadableFile(
                 f"{path} holds no prompt embeddings ({reason}); give a file written by `diffsight prompt learn`"
             ) from None
+
+
+def read_released(path: Path, backbone: Backbone, picture: Picture) -> PromptEmbeddings:
+    """Embeddings saved by the paper's released code (``correspondence_data_XXX.pt``), to be read like our own.
+
+    Args:
+        path: a dictionary of tensors: ``contexts`` (K, rounds, 1, tokens, channels), and ``src_kps`` (..., 2, N >= K)
+            in pixels of the frame that the photo was squeezed into.
+        backbone: the network that they were learnt with; the file does not tell.
+        picture: the photo that they were learnt on.
+
+    Raises:
+        UnreadableFile: if it is missing, damaged, something else, or holds objects that would run code.
+        InvalidInput: if the network reads embeddings of another shape.
+    """
+    from pickle import UnpicklingError
+
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        vectors = found["contexts"].float().squeeze(2)
+        points = found["src_kps"].double().reshape(2, -1).T[: len(vectors)]
+    except (OSError, UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, AttributeError, IndexError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UnreadableFile(
+            f"{path} holds no embeddings of the released code ({reason}); give a correspondence_data_XXX.pt"
+        ) from None
+    shape = tuple(backbone.context([""]).shape[1:])
+    if vectors.ndim != 4 or tuple(vectors.shape[2:]) != shape or len(points) != len(vectors):
+        raise InvalidInput(
+            f"{path} holds embeddings of shape {tuple(vectors.shape)} for {len(points)} points; {backbone.card.name} "
+            f"reads (points, rounds, {shape[0]}, {shape[1]})"
+        )
+    settings = PRESETS["hedlin"]
+    frame = Frame(backbone, picture, settings)
+    losses = torch.full(vectors.shape[:2], float("nan"))
+    own = frame.to_photo(points.numpy())
+    return PromptEmbeddings(own, vectors, losses, settings, frame.digest, backbone.fingerprint)

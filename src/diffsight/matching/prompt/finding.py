@@ -12,12 +12,13 @@ from torch import Tensor
 
 from ...backbones.base import Backbone
 from ...errors import InvalidInput
+from ...grid import Fit
 from ...probe import MEMORY
 from ...types import Matches, Picture, Taps
 from .embeddings import PromptEmbeddings
 from .frame import Frame, attention, seeded
 from .learning import start_vector
-from .loss import upsampling
+from .loss import gaussian_profiles, upsampling
 from .settings import PromptSettings, check_settings
 
 LOOSE_START = 4
@@ -29,7 +30,7 @@ class Located:
     """Where embeddings light up in a photo.
 
     Attributes:
-        matches: the points; ``score`` is the attention there, 0 to 1. Nothing is matched back: ``mutual`` is true.
+        matches: the points; ``score`` is the attention there, 0 to 1.
         maps: (N, side, side) score over the frame.
         spread: (N,) how far the rounds' own peaks lie from the found point, root mean square, pixels of the photo.
     """
@@ -67,7 +68,7 @@ def locate(
             f"{embeddings.fingerprint[:8]}, not {backbone.fingerprint[:8]}); load the model they were learnt with, in "
             "the same number format"
         )
-    layers, _ = check_settings(backbone, settings)
+    layers = check_settings(backbone, settings)
     frame = Frame(backbone, picture, settings)
     latent_side = settings.size // backbone.multiple
     row = 4 * len(layers) * settings.size**2 + backbone.row_bytes(
@@ -80,15 +81,10 @@ def locate(
     found = peaks.double()
     if settings.combine == "median":
         found = round_peaks.double().median(dim=1).values
-    to_photo = np.array(frame.fit.scale)
-    spread = ((round_peaks.double() - found[:, None]).numpy() / to_photo) ** 2
-    matches = Matches(
-        embeddings.points,
-        frame.to_photo(found.numpy()),
-        heights.double().numpy(),
-        np.ones(len(embeddings), bool),
-    )
-    return Located(matches, maps, np.sqrt(spread.sum(axis=2).mean(axis=1)))
+    around = frame.to_photo(round_peaks.double().flatten(0, 1).numpy()).reshape(round_peaks.shape)
+    matches = Matches(embeddings.points, frame.to_photo(found.numpy()), heights.double().numpy())
+    distances = np.linalg.norm(around - matches.matched[:, None], axis=2)
+    return Located(matches, maps, np.sqrt(np.square(distances).mean(axis=1)))
 
 
 def _search(frame: Frame, vectors: Tensor, layers: Sequence[str]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -141,7 +137,7 @@ def layer_maps(backbone: Backbone, embeddings: PromptEmbeddings, picture: Pictur
         For each layer (N, 2, n, n): the mean over rounds at the random start, and as learnt.
     """
     settings = replace(embeddings.settings, crop=1.0, offsets=0)
-    layers, _ = check_settings(backbone, settings)
+    layers = check_settings(backbone, settings)
     frame = Frame(backbone, picture, settings)
     count, rounds, *shape = embeddings.vectors.shape
     points = [tuple(point) for point in embeddings.points.tolist()]
@@ -154,3 +150,14 @@ def layer_maps(backbone: Backbone, embeddings: PromptEmbeddings, picture: Pictur
         own = attention(frame, [(0, 0)] * len(rows), settings.fit_timestep, rows, layers, [("look",)] * len(rows))
         pairs.append([m.float().cpu().unflatten(0, (count, rounds)).mean(dim=1) for m in own])
     return {layer: torch.stack([before, after], dim=1) for layer, before, after in zip(layers, *pairs, strict=True)}
+
+
+def target_maps(embeddings: PromptEmbeddings, picture: Picture) -> Tensor:
+    """The Gaussians that the maps of the photo were asked to become, over the whole of it; (N, side, side)."""
+    settings = embeddings.settings
+    size = (settings.size, settings.size)
+    places = Fit.make("stretch", picture.size, size).to_grid(embeddings.points, size) + 0.5
+    profiles = gaussian_profiles(
+        torch.from_numpy(places), settings.size, settings.sigma * settings.size, settings.half_pixel
+    )
+    return profiles[:, 1, :, None] * profiles[:, 0, None]

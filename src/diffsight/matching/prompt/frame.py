@@ -44,11 +44,11 @@ class Frame:
 
     def to_frame(self, points: Points) -> Points:
         """Photo pixels to frame pixels."""
-        return np.asarray(points, float) * self.fit.scale + self.fit.offset
+        return self.fit.to_grid(points, self.fit.network) + 0.5
 
     def to_photo(self, points: Points) -> Points:
         """Frame pixels to photo pixels."""
-        return (np.asarray(points, float) - self.fit.offset) / self.fit.scale
+        return self.fit.to_pixels(points - 0.5, self.fit.network)
 
     def draw(self, point: npt.NDArray[np.float64], generator: torch.Generator) -> tuple[int, int]:
         """Where a crop around a point starts, (x, y)."""

@@ -19,7 +19,7 @@ from ...types import Picture, Taps
 from .embeddings import PromptEmbeddings
 from .frame import Frame, attention, seeded
 from .loss import Target, gaussian_target, map_loss, mask_target
-from .settings import PRESETS, PromptSettings, check_settings
+from .settings import PRESETS, PromptSettings, check_settings, map_sides
 
 
 def optimise(
@@ -52,7 +52,7 @@ def optimise(
     """
     from tqdm import tqdm
 
-    layers, sizes = check_settings(backbone, settings)
+    layers = check_settings(backbone, settings)
     frame = Frame(backbone, picture, settings)
     array = frame.fit.check_points(points)
     if len(array) == 0:
@@ -70,8 +70,8 @@ def optimise(
         done = {(x, y): own for (x, y), *own in zip(map(tuple, known.points), known.vectors, known.losses, strict=True)}  # type: ignore[misc]
     waiting = [point for point in dict.fromkeys(map(tuple, array.tolist())) if point not in done]
     latent_side = settings.size // backbone.multiple
-    row = 8 * backbone.row_bytes(latent_side, latent_side, Taps(cross_attention=layers))
-    together = max(1, memory // row // settings.rounds)
+    chunk = max(1, memory // (8 * backbone.row_bytes(latent_side, latent_side, Taps(cross_attention=layers))))
+    together = max(1, chunk // settings.rounds)
 
     def finished() -> PromptEmbeddings:
         kept = [point for point in dict.fromkeys(map(tuple, array.tolist())) if point in done]
@@ -85,7 +85,7 @@ def optimise(
         for group in groups:
             rows = [(point, turn) for point in group for turn in range(settings.rounds)]
             start = torch.stack([start_vector(settings, frame.digest, point, turn, shape) for point, turn in rows])
-            vectors, losses = _descend(frame, rows, start, layers, sizes, mask, bar)
+            vectors, losses = _descend(frame, rows, start, layers, mask, chunk, bar)
             for i, point in enumerate(group):
                 own = slice(i * settings.rounds, (i + 1) * settings.rounds)
                 done[point] = vectors[own], losses[own]
@@ -97,16 +97,16 @@ def _descend(
     rows: Sequence[tuple[tuple[float, ...], int]],
     start: Tensor,
     layers: Sequence[str],
-    sizes: Sequence[int],
     mask: Tensor | None,
+    chunk: int,
     bar: Any,
 ) -> tuple[Tensor, Tensor]:
-    """Adam on some rows; returns their embeddings, and losses of the last step."""
+    """Adam on some rows, ``chunk`` in a pass; returns their embeddings, and losses of the last step."""
     settings, device = frame.settings, frame.backbone.device
+    sizes = set(map_sides(frame.backbone, settings))
     vectors = start.to(device).requires_grad_()
     optimiser = torch.optim.Adam([vectors], lr=settings.rate)
     places = frame.to_frame(np.array([point for point, _ in rows]))
-    chunk = len(rows)
     losses = torch.zeros(len(rows))
     for step in range(settings.steps):
         starts = [

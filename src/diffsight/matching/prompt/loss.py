@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -31,16 +31,20 @@ class Target:
     norm: Tensor
 
 
-def gaussian_target(points: Tensor, side: int, sigma: float, sizes: Sequence[int], half_pixel: bool = True) -> Target:
-    """Gaussians of peak 1 at (B, 2) points (x, y) of the frame, ``sigma`` pixels wide."""
+def gaussian_profiles(points: Tensor, side: int, sigma: float, half_pixel: bool = True) -> Tensor:
+    """Gaussians of peak 1 along the axes of a frame, (B, 2, side), at (B, 2) points (x, y); ``sigma`` in pixels."""
     centres = torch.arange(side, dtype=torch.float64) + (0.5 if half_pixel else 0.0)
-    along = torch.exp(-0.5 * ((centres - points.double()[..., None]) / sigma) ** 2)  # (B, 2, side)
-    x, y = along[:, 0], along[:, 1]
+    return torch.exp(-0.5 * ((centres - points.double()[..., None]) / sigma) ** 2)
+
+
+def gaussian_target(points: Tensor, side: int, sigma: float, sizes: Iterable[int], half_pixel: bool = True) -> Target:
+    """Gaussians of peak 1 at (B, 2) points (x, y) of the frame, ``sigma`` pixels wide."""
+    x, y = gaussian_profiles(points, side, sigma, half_pixel).unbind(dim=1)
     projected = {n: (y @ upsampling(n, side))[:, :, None] * (x @ upsampling(n, side))[:, None] for n in sizes}
     return Target(projected, x.square().sum(dim=1) * y.square().sum(dim=1))
 
 
-def mask_target(masks: Tensor, sizes: Sequence[int]) -> Target:
+def mask_target(masks: Tensor, sizes: Iterable[int]) -> Target:
     """(B, side, side) masks of the frame, 1 inside."""
     masks = masks.double()
     operators = {n: upsampling(n, masks.shape[-1]) for n in sizes}

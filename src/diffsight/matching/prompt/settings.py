@@ -137,15 +137,20 @@ def default_layers(table: TapTable) -> tuple[str, ...]:
     return (*first, *[tap.name for tap in rising if tap.stride < coarsest][:1])
 
 
-def check_settings(backbone: Backbone, settings: PromptSettings) -> tuple[tuple[str, ...], list[int]]:
-    """The layers, and the sides of their maps.
+def map_sides(backbone: Backbone, settings: PromptSettings) -> tuple[int, ...]:
+    """The side of each layer's map, cells."""
+    strides = {tap.name: tap.stride for tap in backbone.taps.attention}
+    return tuple(settings.size // strides[layer] for layer in settings.layers or default_layers(backbone.taps))
+
+
+def check_settings(backbone: Backbone, settings: PromptSettings) -> tuple[str, ...]:
+    """The layers, once it is sure that the network can follow the settings.
 
     Raises:
         InvalidInput: for layers or a size that the network does not have.
     """
     layers = settings.layers or default_layers(backbone.taps)
     backbone.taps.check(Taps(cross_attention=layers))
-    strides = {tap.name: tap.stride for tap in backbone.taps.attention}
     step = max(tap.stride for tap in backbone.taps.attention)
     if settings.size % step:
         raise InvalidInput(f"size {settings.size} does not suit; it must be a multiple of {step}")
@@ -156,4 +161,4 @@ def check_settings(backbone: Backbone, settings: PromptSettings) -> tuple[tuple[
         raise InvalidInput(
             f"crop {settings.crop} of {settings.size} pixels is less than one; use a larger crop or size"
         )
-    return layers, sorted({settings.size // strides[layer] for layer in layers})
+    return layers
