@@ -10,56 +10,17 @@ import argparse
 import json
 import multiprocessing
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-MIB = 2**20
-
-
-class Peak:
-    """Highest resident memory while it is open, above where it started, sampled every 2 ms; bytes."""
-
-    def __enter__(self) -> Peak:
-        self.base = self.highest = _resident()
-        self.open = True
-        self.thread = threading.Thread(target=self._watch, daemon=True)
-        self.thread.start()
-        return self
-
-    def _watch(self) -> None:
-        while self.open:
-            self.highest = max(self.highest, _resident())
-            time.sleep(0.002)
-
-    def __exit__(self, *_: object) -> None:
-        self.open = False
-        self.thread.join()
-        self.added = self.highest - self.base
-
-
-def _resident(process: str = "self") -> int:
-    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * resource.getpagesize()
-
-
-def measure(work: Callable[[], Any], repeats: int) -> tuple[float, int, Any]:
-    """Median seconds, peak added bytes, and the last result."""
-    seconds, peak, result = [], 0, None
-    for _ in range(repeats):
-        result = None
-        with Peak() as memory:
-            start = time.perf_counter()
-            result = work()
-            seconds.append(time.perf_counter() - start)
-        peak = max(peak, memory.added)
-    return sorted(seconds)[len(seconds) // 2], peak, result
+from harness import MIB, measure, resident
+from prompt import prompt_rows, prompting
 
 
 def matching(which: str) -> dict[str, Any]:
@@ -106,54 +67,17 @@ def matching(which: str) -> dict[str, Any]:
 def extraction(which: str) -> dict[str, Any]:
     """Stable Diffusion 2.1's architecture with random weights, one 768 px photo, 8 noise draws, features of up1."""
     import torch
-    from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+    from diffusers import DDPMScheduler
+    from networks import SCHEDULE, stable_diffusion
 
-    from diffsight.backbones.base import Card, ReadSettings
-    from diffsight.backbones.latent import LatentBackbone, VaeEncoder
+    from diffsight.backbones.base import ReadSettings
     from diffsight.probe import Probe, draw_noise
     from diffsight.types import Picture, Taps
 
     torch.set_num_threads(2)
-    torch.manual_seed(0)
-    unet = (
-        UNet2DConditionModel(
-            sample_size=96,
-            in_channels=4,
-            out_channels=4,
-            layers_per_block=2,
-            block_out_channels=(320, 640, 1280, 1280),
-            attention_head_dim=(5, 10, 20, 20),
-            cross_attention_dim=1024,
-            use_linear_projection=True,
-        )
-        .eval()
-        .requires_grad_(False)
-    )
-    vae = (
-        AutoencoderKL(
-            block_out_channels=(128, 256, 512, 512),
-            layers_per_block=2,
-            latent_channels=4,
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            sample_size=768,
-        )
-        .eval()
-        .requires_grad_(False)
-    )
-    schedule = DDPMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
-    context = torch.randn(1, 77, 1024)
     settings = ReadSettings(stage="up1", timestep=261, ensemble=8, size=(768, 768))
-    card = Card("sd-2.1, random weights", "", "", 0, "", {"semantic": settings})
-    backbone = LatentBackbone(
-        card,
-        unet,
-        VaeEncoder(vae),
-        schedule.alphas_cumprod.double(),
-        lambda prompts: context.expand(len(prompts), -1, -1),
-        torch.device("cpu"),
-        torch.float32,
-    )
+    backbone = stable_diffusion("2.1", {"semantic": settings})
+    unet, vae, context = backbone.unet, backbone.encoder.vae, backbone.context([""])
     picture = Picture(torch.rand(3, 768, 768))
     probe = Probe(backbone)
     digest = probe._job(0, picture, settings, Taps(("up1",))).digest
@@ -165,7 +89,7 @@ def extraction(which: str) -> dict[str, Any]:
         handle = unet.up_blocks[1].register_forward_hook(lambda _m, _i, out: kept.append(out))
         latents = torch.cat([vae.encode(picture.image[None] * 2 - 1).latent_dist.mean for _ in range(8)]) * 0.18215
         noise = torch.stack([draw_noise(latents.shape[1:], 0, digest, member) for member in range(8)])
-        noisy = schedule.add_noise(latents, noise, torch.tensor([261]))
+        noisy = DDPMScheduler(**SCHEDULE).add_noise(latents, noise, torch.tensor([261]))
         for row in noisy:
             unet(row[None], 261, context)
         handle.remove()
@@ -276,22 +200,20 @@ def _recut(merging: Any, settings: Any, maps: Any, fit: Any) -> Any:
 def capture(which: str) -> dict[str, Any]:
     """One UNet pass of Stable Diffusion 1.4's architecture at 512 px, alone and with all self-attention captured."""
     import torch
-    from diffusers import UNet2DConditionModel
+    from networks import stable_diffusion
 
-    from diffsight.backbones.capture import run_tapped, unet_taps
+    from diffsight.backbones.capture import run_tapped
     from diffsight.types import Taps
 
     torch.set_num_threads(2)
-    torch.manual_seed(0)
-    unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8).eval()
-    unet.requires_grad_(False)
+    backbone = stable_diffusion("1.4")
+    unet, table = backbone.unet, backbone.taps
     latent, context = torch.randn(1, 4, 64, 64), torch.randn(1, 77, 768)
     outputs: list[torch.Tensor] = []
 
     def forward() -> None:
         outputs[:] = [unet(latent, 300, context).sample]
 
-    table = unet_taps(unet.config, 8)
     taps = Taps(self_attention=table.attention_groups)
 
     def captured() -> Any:
@@ -311,6 +233,8 @@ PARTS: dict[str, Callable[[str], dict[str, Any]]] = {
     "segmentation": segmentation,
     "capture": capture,
     "extraction": extraction,
+    "prompt_rows": prompt_rows,
+    "prompting": prompting,
 }
 
 
@@ -364,7 +288,7 @@ def steady(photos: int = 200) -> dict[str, float]:
         child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         levels: list[tuple[int, int]] = []
         while child.poll() is None:
-            levels.append((len(list(out.glob("*.json"))), _resident(str(child.pid))))
+            levels.append((len(list(out.glob("*.json"))), resident(str(child.pid))))
             time.sleep(0.05)
     later = [size / MIB for done, size in levels if done >= photos // 4 and size]
     return {"after a quarter": later[0], "at most after that": max(later), "at the end": later[-1]}

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffsight.benchmarks.metrics import PairErrors, mask_score, pck
+from diffsight.benchmarks.metrics import Annotation, PairErrors, mask_score, pck, threshold
 from diffsight.errors import InvalidInput
 
 
@@ -32,6 +32,38 @@ def test_the_bound_is_included():
 def test_nothing_to_score_is_refused(results, alpha):
     with pytest.raises(InvalidInput):
         pck(results, alpha)
+
+
+@pytest.mark.parametrize(
+    ("base", "expected"),
+    [
+        ("bbox", 60),
+        ("source_bbox", 80),
+        ("image", 300),
+        ("keypoints", 40),
+        ("keypoints_padded", 61),  # from -1, which fills the list, to 60
+        ("cub_x_scale", 60 * 512 / 200),
+    ],
+)
+def test_thresholds_on_an_example(base, expected):
+    source = Annotation((100, 100), (0, 0, 80, 10), np.array([[1.0, 1.0], [2.0, 2.0]]))
+    target = Annotation((300, 200), (20, 10, 70, 70), np.array([[30.0, 20.0], [50.0, 60.0], [40.0, 50.0]]))
+    assert threshold(base, source, target) == pytest.approx(expected)
+
+
+def test_a_full_list_of_keypoints_is_not_padded():
+    points = np.stack([np.arange(40) + 100.0, np.full(40, 9.0)], axis=1)
+    full, some = (Annotation((9, 9), (0, 0, 1, 1), points[:n]) for n in (40, 39))
+    assert threshold("keypoints_padded", full, full) == 39
+    assert threshold("keypoints_padded", some, some) == 139
+
+
+def test_unsuitable_thresholds():
+    empty = Annotation((9, 9), (0, 0, 1, 1), np.zeros((0, 2)))
+    with pytest.raises(InvalidInput, match="no keypoints"):
+        threshold("keypoints", empty, empty)
+    with pytest.raises(InvalidInput, match="bbox"):
+        threshold("box", empty, empty)
 
 
 def grid(*rows):

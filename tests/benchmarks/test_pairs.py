@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from diffsight.backbones.registry import load
 from diffsight.benchmarks.baselines import RawPixels
 from diffsight.benchmarks.metrics import pck
-from diffsight.benchmarks.pairs import KeypointPair, csv_pairs, run_pairs, world_pairs
+from diffsight.benchmarks.pairs import KeypointPair, csv_pairs, few_points, run_pairs, run_prompt, world_pairs
 from diffsight.errors import InvalidInput, UnreadableFile
+from diffsight.matching.prompt import settings_for
 from diffsight.world import categories
 
 
@@ -27,6 +29,28 @@ def test_raw_pixels_find_a_picture_in_itself_and_little_in_another():
     same = [KeypointPair(p.category, p.source, p.source, p.query, p.query, p.threshold) for p in pairs]
     assert pck(run_pairs(raw, raw.card.tasks["semantic"], same), 0.1).per_point > 70
     assert pck(run_pairs(raw, raw.card.tasks["semantic"], pairs), 0.1).per_point < 25
+
+
+def test_few_points_of_each_pair():
+    pairs = world_pairs(1)
+    few = few_points(pairs, 3, seed=1)
+    for pair, own in zip(pairs, few, strict=True):
+        assert len(own.query) == min(3, len(pair.query))
+        places = [np.flatnonzero((pair.query == point).all(axis=1)).item() for point in own.query]
+        np.testing.assert_array_equal(pair.truth[places], own.truth)
+        assert own.threshold == pair.threshold
+    np.testing.assert_array_equal(few_points(pairs, 3, seed=1)[4].query, few[4].query)
+
+
+def test_prompts_are_scored_in_the_target_and_in_their_own_photo():
+    pocket = load("pocket", device="cpu", dtype="float32")
+    pair = world_pairs(1)[0]
+    few = KeypointPair(pair.category, pair.source, pair.source, pair.query[:2], pair.query[:2], pair.threshold)
+    none = KeypointPair(pair.category, pair.source, pair.source, pair.query[:0], pair.query[:0], pair.threshold)
+    settings = settings_for(pocket.card, rounds=1, steps=25, rate=0.05, crops=5, mode="frozen_queries")
+    (found,), (again,) = run_prompt(pocket, settings, [few, none])
+    np.testing.assert_allclose(again.distances, found.distances / (128 / 12))
+    assert (again.distances < 1).all()
 
 
 @pytest.mark.parametrize("header", ["image,eye_x,eye_y,eye_visible,nose_x,nose_y,nose_visible", "image,x0,y0,x1,y1"])

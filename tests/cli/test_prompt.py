@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from diffsight.cli import run
@@ -62,6 +63,15 @@ def test_a_box_or_a_mask(here, model, capsys):
     one, two = (PromptEmbeddings.load(here / f"{name}.safetensors") for name in "bm")
     assert one.points.tolist() == [[25, 20]]
     np.testing.assert_array_equal(one.vectors.numpy(), two.vectors.numpy())
+
+
+def test_take_over_from_the_released_code(here, model, capsys):
+    contexts = torch.randn(1, 2, 1, 77, 32)
+    torch.save({"contexts": contexts, "src_kps": torch.full((1, 2, 40), 99.0)}, here / "c.pt")
+    assert run(["prompt", "import", "c.pt", "in/a.png", "--out", "c.safetensors", *model]) == 0
+    assert torch.equal(PromptEmbeddings.load(here / "c.safetensors").vectors, contexts[:, :, 0])
+    capsys.readouterr()
+    assert "give a file name" in fails(capsys, "prompt", "import", "c.pt", "in/a.png", "--out", "c.pt", *model)
 
 
 def test_match_by_prompt(here, model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +15,17 @@ from hypothesis import strategies as st
 from diffsight.backbones.registry import load
 from diffsight.errors import DiffsightError, InvalidInput, UnreadableFile
 from diffsight.images import load_picture
-from diffsight.matching.prompt import PRESETS, PromptEmbeddings, PromptSettings, learning, locate, optimise
-from diffsight.matching.prompt.frame import Frame, seeded, start_range
+from diffsight.matching.prompt import (
+    PRESETS,
+    PromptEmbeddings,
+    PromptSettings,
+    learning,
+    locate,
+    optimise,
+    read_released,
+    target_maps,
+)
+from diffsight.matching.prompt.frame import Frame, attention, seeded, start_range
 from diffsight.matching.prompt.loss import gaussian_target, map_loss, mask_target
 from diffsight.matching.prompt.settings import default_layers
 from diffsight.types import Taps
@@ -162,6 +172,56 @@ def test_points_learnt_together_equal_points_learnt_alone(tiny, photo, mode):
     assert torch.equal(again.vectors, together.vectors)
 
 
+def gradient(tiny, photo, rows, taps=None):
+    """Of the summed losses to the embeddings of some rows, each with its own point, crop and noise."""
+    frame = Frame(tiny, photo, SMALL)
+    layers = default_layers(tiny.taps)
+    vectors = torch.stack([torch.randn(77, 32, generator=seeded(row)) for row in rows]).requires_grad_()
+    starts = [(int(frame.starts[row % 2]), int(frame.starts[row // 2])) for row in rows]
+    if taps is None:
+        maps = attention(frame, starts, 140, vectors, layers, [(row,) for row in rows])
+    else:
+        noisy = [frame.noisy(s, 140, seeded(SMALL.seed, frame.digest, r)) for s, r in zip(starts, rows, strict=True)]
+        captured = tiny.read(torch.stack(noisy), 140, vectors, taps)
+        columns = [captured[f"cross:{layer}"][:, :, SMALL.token] for layer in layers]
+        maps = [column.unflatten(1, (int(column.shape[1] ** 0.5),) * 2) for column in columns]
+    points = torch.tensor([[20.0 + 9 * row, 50.0 + 5 * row] for row in rows])
+    map_loss(maps, gaussian_target(points, 128, 7.0, {4, 8}), 128).sum().backward()
+    return vectors.grad
+
+
+def test_gradients_of_batched_rows_equal_those_of_single_rows(tiny, photo):
+    together = gradient(tiny, photo, [0, 1, 2, 3])
+    assert float(together.norm()) > 0
+    for row in range(4):
+        alone = gradient(tiny, photo, [row])[0]
+        assert float((together[row] - alone).norm() / alone.norm()) < 1e-4
+
+
+def test_gradients_of_the_stopped_pass_equal_those_of_the_whole_one(tiny, photo):
+    whole = Taps(features=("up3",), cross_attention=default_layers(tiny.taps))
+    torch.testing.assert_close(gradient(tiny, photo, [0, 3]), gradient(tiny, photo, [0, 3], whole), rtol=1e-5, atol=0)
+
+
+def test_five_hundred_points(tiny, photo):
+    points = np.stack([np.linspace(0, 130, 500), np.linspace(90, 0, 500)], axis=1)
+    own = replace(SMALL, size=64, rounds=1, steps=1, crops=4)
+    learnt = last(optimise(tiny, photo, points, own, memory=2**27))
+    found = locate(tiny, learnt, photo, memory=2**27)
+    assert found.matches.matched.shape == (500, 2)
+    assert found.maps.shape == (500, 64, 64)
+
+
+def test_targets_of_another_aspect(tiny, photo):
+    learnt = last(optimise(tiny, photo, [(20, 30)], replace(SMALL, steps=1)))
+    for height, width in ((200, 40), (33, 257)):
+        target = load_picture(make_scene(4, height, width, kinds=("bird",)).image)
+        (x, y), (spread,) = locate(tiny, learnt, target).matches.matched[0], locate(tiny, learnt, target).spread
+        assert 0 <= x <= width
+        assert 0 <= y <= height
+        assert spread <= np.hypot(height, width)
+
+
 def test_only_the_supervised_row_moves_if_asked(tiny, photo):
     whole = last(optimise(tiny, photo, [(20, 30)], replace(SMALL, steps=1)))
     row = last(optimise(tiny, photo, [(20, 30)], replace(SMALL, steps=1, rows="supervised")))
@@ -238,6 +298,59 @@ def test_embeddings_are_kept_in_files(tiny, photo, tmp_path):
     for name in ("b.safetensors", "none.safetensors"):
         with pytest.raises(UnreadableFile, match="prompt learn"):
             PromptEmbeddings.load(tmp_path / name)
+
+
+def test_embeddings_of_the_released_code_are_read_like_our_own(tiny, photo, tmp_path):
+    learnt = last(optimise(tiny, photo, [(20, 30), (100, 60)], replace(SMALL, noise="uniform")))
+    places = Frame(tiny, photo, PRESETS["hedlin"]).to_frame(learnt.points)
+    padded = torch.full((1, 2, 40), -1.0)
+    padded[0, :, :2] = torch.from_numpy(places).T
+    contexts = learnt.vectors[:, :, None]
+    torch.save({"contexts": contexts, "src_kps": padded, "idx": 7, "pck": 0.5}, tmp_path / "correspondence_data_007.pt")
+    read = read_released(tmp_path / "correspondence_data_007.pt", tiny, photo)
+    np.testing.assert_allclose(read.points, learnt.points, atol=1e-4)
+    assert read.settings == PRESETS["hedlin"]
+    ours, theirs = (locate(tiny, e, photo, learnt.settings) for e in (learnt, read))
+    assert torch.equal(ours.maps, theirs.maps)
+    torch.save({"contexts": contexts[..., :5], "src_kps": padded}, tmp_path / "narrow.pt")
+    with pytest.raises(InvalidInput, match="reads"):
+        read_released(tmp_path / "narrow.pt", tiny, photo)
+
+
+class RunsCode:
+    """Unpickling this would make a folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return Path.mkdir, (self.folder,)
+
+
+def test_a_released_file_cannot_run_code(tiny, photo, tmp_path):
+    torch.save({"contexts": RunsCode(tmp_path / "ran"), "src_kps": 1}, tmp_path / "evil.pt")
+    (tmp_path / "short.pt").write_bytes((tmp_path / "evil.pt").read_bytes()[:100])
+    torch.save([1, 2], tmp_path / "other.pt")
+    for name in ("evil.pt", "short.pt", "other.pt", "none.pt"):
+        with pytest.raises(UnreadableFile, match="released code"):
+            read_released(tmp_path / name, tiny, photo)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_is_wanted_can_be_drawn(tiny, photo):
+    learnt = last(optimise(tiny, photo, [(20, 30)], replace(SMALL, steps=1)))
+    wanted = target_maps(learnt, photo)[0]
+    y, x = divmod(int(wanted.argmax()), 128)
+    np.testing.assert_allclose((np.array([x, y]) + 0.5) * (130 / 128, 90 / 128), (20, 30), atol=0.6)
+
+
+def test_half_precision_keeps_embeddings_whole(tiny_sd, photo):
+    half = load(tiny_sd, device="cpu", dtype="bfloat16")
+    for mode in ("exact", "frozen_queries"):
+        learnt = last(optimise(half, photo, [(20, 30)], replace(SMALL, mode=mode)))
+        assert learnt.vectors.dtype == torch.float32
+        assert learnt.losses.isfinite().all()
+        assert locate(half, learnt, photo).maps.dtype == torch.float32
 
 
 def test_a_region_may_be_lit_up(tiny, photo):

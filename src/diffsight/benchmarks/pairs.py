@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +113,16 @@ def csv_pairs(table: Path, count: int, seed: int = 0) -> list[KeypointPair]:
         both = inside[0] & inside[1] & (threshold > 0)  # a single point has no extent to measure by
         pairs.append(KeypointPair(table.stem, pictures[i], pictures[j], points[i][both], points[j][both], threshold))
     return pairs
+
+
+def few_points(pairs: list[KeypointPair], count: int, seed: int = 0) -> list[KeypointPair]:
+    """The same pairs with at most ``count`` of their points each, drawn at random."""
+    rng = np.random.default_rng(seed)
+    kept = []
+    for pair in pairs:
+        chosen = np.sort(rng.permutation(len(pair.query))[:count])
+        kept.append(replace(pair, query=pair.query[chosen], truth=pair.truth[chosen]))
+    return kept
 
 
 def run_pairs(backbone: Backbone, settings: ReadSettings, pairs: list[KeypointPair]) -> list[PairErrors]:

@@ -26,6 +26,7 @@ Method = Annotated[
     list[str] | None,
     typer.Option(help="dift (the default), prompt or frozen; repeat to compare. Prompts are slow: ask for few pairs."),
 ]
+Few = Annotated[int | None, typer.Option(help="Score so many points of each pair at most, drawn at random.")]
 Change = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of prompt matching; repeat for more.")
 ]
@@ -40,6 +41,7 @@ def register(app: typer.Typer) -> None:
 def world(
     model: Model = "pocket",
     pairs: Annotated[int, typer.Option(help="Pairs of each category.")] = 20,
+    points: Few = None,
     method: Method = None,
     change: Change = None,
     json_file: Json = None,
@@ -52,10 +54,12 @@ def world(
     those visible in both pictures.
     """
     _check(pairs, json_file)
-    methods = _methods(method)
-    from ..benchmarks.pairs import world_pairs
+    methods = _methods(method, points)
+    from ..benchmarks.pairs import few_points, world_pairs
 
-    _compare(world_pairs(pairs), "bbox", model, methods, change or [], json_file, device, dtype)
+    drawn = world_pairs(pairs)
+    drawn = drawn if points is None else few_points(drawn, points)
+    _compare(drawn, "bbox", model, methods, change or [], json_file, device, dtype)
 
 
 @bench.command("keypoints")
@@ -64,6 +68,7 @@ def keypoints(
     model: Model = "pocket",
     pairs: Annotated[int, typer.Option(help="Pairs of different photos to draw.")] = 100,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    points: Few = None,
     method: Method = None,
     change: Change = None,
     json_file: Json = None,
@@ -75,10 +80,12 @@ def keypoints(
     PCK: a point counts if it lies within alpha times the longer side of the tight box around the target's keypoints.
     """
     _check(pairs, json_file)
-    methods = _methods(method)
-    from ..benchmarks.pairs import csv_pairs
+    methods = _methods(method, points)
+    from ..benchmarks.pairs import csv_pairs, few_points
 
-    _compare(csv_pairs(table, pairs, seed), "keypoint extent", model, methods, change or [], json_file, device, dtype)
+    drawn = csv_pairs(table, pairs, seed)
+    drawn = drawn if points is None else few_points(drawn, points, seed)
+    _compare(drawn, "keypoint extent", model, methods, change or [], json_file, device, dtype)
 
 
 @bench.command("segments")
@@ -138,7 +145,9 @@ def _check(count: int, json_file: Path | None, option: str = "--pairs") -> None:
         check_writable(json_file.parent)
 
 
-def _methods(given: list[str] | None) -> list[str]:
+def _methods(given: list[str] | None, points: int | None) -> list[str]:
+    if points is not None and points < 1:
+        raise InvalidInput(f"--points {points} is too few; use 1 or more, or leave it out for all")
     methods = list(dict.fromkeys(given or ["dift"]))
     if unknown := set(methods) - {"dift", "prompt", "frozen"}:
         raise InvalidInput(f"unknown method {unknown.pop()!r}; use dift, prompt or frozen")
