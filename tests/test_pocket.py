@@ -11,8 +11,9 @@ import diffsight
 from diffsight.backbones.registry import BUNDLED, load
 from diffsight.benchmarks.baselines import RawPixels
 from diffsight.benchmarks.metrics import pck
-from diffsight.benchmarks.pairs import csv_pairs, run_pairs, world_pairs
+from diffsight.benchmarks.pairs import csv_pairs, few_points, run_pairs, run_prompt, world_pairs
 from diffsight.matching.matcher import Matcher
+from diffsight.matching.prompt import settings_for
 
 FACES = Path(__file__).parents[2] / "shared" / "data" / "faces" / "keypoints.csv"
 
@@ -62,6 +63,13 @@ def test_it_matches_faces_it_never_saw_far_better_than_pixels(pocket):
     raw = RawPixels(pocket.card.tasks["semantic"].size, pocket.multiple)
     score, pixels = (pck(run_pairs(b, b.card.tasks["semantic"], pairs), 0.1).per_point for b in (pocket, raw))
     assert score >= 4 * pixels
+
+
+def test_prompts_light_up_the_points_they_were_learnt_for(pocket):
+    settings = settings_for(pocket.card, rounds=1)
+    _, again = run_prompt(pocket, settings, few_points(world_pairs(1)[:2], 2))
+    assert pck(again, 1.0).points == 4
+    assert pck(again, 1.0).per_point >= 70
 
 
 def test_a_photo_is_found_in_itself_and_the_result_repeats():

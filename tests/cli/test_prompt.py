@@ -47,11 +47,20 @@ def test_learn_and_find(here, model, capsys):
     assert run(["prompt", "find", "p.safetensors", "in", "--out", "o", "--heat", *model]) == 1
     assert "broken.jpg" in capsys.readouterr().out
     names = {path.name for path in (here / "o").iterdir()}
-    assert names == {"found.json", *(f"{p}_{k}.png" for p in "ab" for k in ("found", "heat_01", "heat_02"))}
+    drawn = {f"{p}_{k}.png" for p in "ab" for k in ("found", "heat_01", "heat_02")}
+    assert names == {"found.json", "a_found.json", "b_found.json", *drawn}
     report = json.loads((here / "o" / "found.json").read_text())
     assert len(report["found"]) == 4
     assert not report["approximate"]
     assert all(0 <= row["x"] <= 80 and 0 <= row["y"] <= 60 for row in report["found"])
+    (here / "o" / "found.json").unlink()
+    (here / "o" / "b_found.json").write_text("{}")
+    before = {name: (here / "o" / name).stat().st_mtime_ns for name in ("a_found.png", "b_found.png")}
+    assert run(["prompt", "find", "p.safetensors", "in", "--out", "o", "--heat", *model]) == 1
+    assert json.loads((here / "o" / "found.json").read_text()) == report
+    after = {name: (here / "o" / name).stat().st_mtime_ns for name in before}
+    assert after["a_found.png"] == before["a_found.png"]
+    assert after["b_found.png"] > before["b_found.png"]
 
 
 def test_a_box_or_a_mask(here, model, capsys):

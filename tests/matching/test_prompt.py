@@ -387,6 +387,8 @@ def test_a_loss_that_is_no_number_is_named_by_its_step(tiny, photo, monkeypatch)
     ("wrong", "message"),
     [
         ({"steps": 0}, "steps"),
+        ({"steps": 1.5}, "steps"),
+        ({"sigma": "wide"}, "sigma"),
         ({"sigma": -1.0}, "sigma"),
         ({"sigma": float("nan")}, "sigma"),
         ({"crop": 1.5}, "crop"),

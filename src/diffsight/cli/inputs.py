@@ -98,3 +98,11 @@ def collect(photos: list[Path], out: Path) -> dict[str, Path]:
             stem = f"{stem}_{hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()}"
         jobs[stem] = path
     return jobs
+
+
+def file_digest(path: Path) -> str:
+    """A digest of a file's bytes; empty if it cannot be read, as reading it as a photo will say what is wrong."""
+    try:
+        return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    except OSError:
+        return ""

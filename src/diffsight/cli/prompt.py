@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import InvalidInput, UnreadableFile
 from ..files import check_writable
-from .inputs import CONVENTION, collect, parse_point, read_points
+from .inputs import CONVENTION, collect, file_digest, parse_point, read_points
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,14 +118,13 @@ def find(
 ) -> None:
     """Find learnt points in other photos: costs only the reading.
 
-    Writes NAME_found.png for each photo and found.json with the points, their scores and how far the rounds disagree.
+    Writes NAME_found.png and NAME_found.json for each photo: the points, their scores and how far the rounds disagree;
+    and found.json with all of them. A run that was stopped goes on where it stood.
     """
-    import numpy as np
     from tqdm import tqdm
 
     from ..backbones.registry import load
     from ..draw import Panel, draw_heat, draw_panels, save_picture
-    from ..files import atomic
     from ..images import load_picture
     from ..matching import prompt
 
@@ -133,8 +133,22 @@ def find(
     learnt = prompt.PromptEmbeddings.load(embeddings)
     settings = prompt.change(learnt.settings, change or [])
     backbone = load(model, device=device, dtype=dtype)
+    facts = {
+        "model": backbone.card.name,
+        "fingerprint": backbone.fingerprint,
+        "embeddings": str(embeddings),
+        "embeddings_digest": file_digest(embeddings),
+        "settings": asdict(settings),
+        "approximate": "frozen_queries" in (learnt.settings.mode, settings.mode),
+        "convention": CONVENTION,
+    }
     rows, failed = [], []
     for stem, path in tqdm(jobs.items(), desc="finding", unit="photo", disable=len(jobs) == 1):
+        own = json.loads(json.dumps({**facts, "photo": str(path), "photo_digest": file_digest(path), "heat": heat}))
+        earlier = _earlier(out / f"{stem}_found.json", own)
+        if earlier is not None:
+            rows += earlier
+            continue
         try:
             picture = load_picture(path)
         except UnreadableFile as error:
@@ -144,29 +158,23 @@ def find(
             continue
         found = prompt.locate(backbone, learnt, picture, settings)
         save_picture(draw_panels([Panel(picture, found.matches.matched)]), out / f"{stem}_found.png")
-        for i, (x, y) in enumerate(found.matches.matched.tolist()):
-            rows.append(
-                {
-                    "photo": str(path),
-                    "point": i + 1,
-                    "x": x,
-                    "y": y,
-                    "score": round(float(found.matches.score[i]), 5),
-                    "spread": round(float(found.spread[i]), 3),
-                }
-            )
-            if heat:
-                image = draw_heat(picture, found.maps[i].numpy(), np.array([x, y]))
-                save_picture(image, out / f"{stem}_heat_{i + 1:02d}.png")
-    facts = {
-        "model": backbone.card.name,
-        "embeddings": str(embeddings),
-        "approximate": "frozen_queries" in (learnt.settings.mode, settings.mode),
-        "convention": CONVENTION,
-        "found": rows,
-    }
-    with atomic(out / "found.json") as part:
-        part.write_text(json.dumps(facts, indent=2) + "\n")
+        for i in range(len(found.matches) if heat else 0):
+            image = draw_heat(picture, found.maps[i].numpy(), found.matches.matched[i])
+            save_picture(image, out / f"{stem}_heat_{i + 1:02d}.png")
+        new = [
+            {
+                "photo": str(path),
+                "point": i + 1,
+                "x": x,
+                "y": y,
+                "score": round(float(found.matches.score[i]), 5),
+                "spread": round(float(found.spread[i]), 3),
+            }
+            for i, (x, y) in enumerate(found.matches.matched.tolist())
+        ]
+        _save_json({**own, "found": new}, out / f"{stem}_found.json")
+        rows += new
+    _save_json({**facts, "found": rows}, out / "found.json")
     for row in rows:
         print(f"{row['photo']}: point {row['point']} at {row['x']:.1f}, {row['y']:.1f}, score {row['score']:.3f}")
     print(out / "found.json")
@@ -174,6 +182,24 @@ def find(
         print(f"skipped: {line}")
     if failed:
         raise typer.Exit(1)
+
+
+def _save_json(facts: dict[str, Any], path: Path) -> None:
+    from ..files import atomic
+
+    with atomic(path) as part:
+        part.write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def _earlier(path: Path, facts: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """What an earlier run of the same facts found in a photo; its JSON is written last."""
+    try:
+        known = json.loads(path.read_text())
+        found = known.pop("found")
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return None
+    drawn = path.with_suffix(".png").exists()
+    return found if drawn and known == facts else None
 
 
 def import_released(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -13,7 +12,7 @@ import typer
 
 from ..errors import InvalidInput, UnreadableFile
 from ..files import check_writable
-from .inputs import collect
+from .inputs import collect, file_digest
 
 if TYPE_CHECKING:
     from ..segmentation.diffseg import DiffSegSettings
@@ -271,7 +270,7 @@ def _run(jobs: dict[str, Path], work: _Work) -> list[str]:
     done = 0
     for stem, path in tqdm(jobs.items(), desc="cutting", unit="photo", disable=len(jobs) == 1):
         try:
-            digest = _digest(path)
+            digest = file_digest(path)
             own = {"photo": str(path), "photo_digest": digest, **work.facts}
             if _is_done(stem, own, work.out):
                 done += 1
@@ -311,13 +310,6 @@ def _save_sheet(stems: list[str], out: Path) -> None:
         except OSError as error:
             raise UnreadableFile(f"{path} is damaged ({error}); delete it, and it will be made again") from None
     save_picture(draw_sheet(small, chosen), out / "sheet.png")
-
-
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-    except OSError:
-        return ""  # reading it as a photo will say what is wrong
 
 
 def _is_done(stem: str, facts: dict[str, Any], out: Path) -> bool:

@@ -65,6 +65,10 @@ class PromptSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for own in fields(self):
+            value, kind = getattr(self, own.name), {"int": int, "float": int | float}.get(str(own.type), object)
+            if not isinstance(value, kind):
+                raise InvalidInput(f"{own.name} is {value!r}; it must be a number of type {own.type}")
         for name in ("steps", "rounds", "crops", "size"):
             if getattr(self, name) < 1:
                 raise InvalidInput(f"{name} is {getattr(self, name)}; use 1 or more")
