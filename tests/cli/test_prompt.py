@@ -42,6 +42,9 @@ def test_learn_and_find(here, model, capsys):
     assert run(["prompt", "learn", "in/a.png", *only]) == 2
     assert "would be lost" in capsys.readouterr().err
     assert run(["prompt", "learn", "in/a.png", *points, *only[2:], "--set", "sigma=0.1"]) == 2
+    assert "other settings" in capsys.readouterr().err
+    assert run(["prompt", "learn", "in/b.png", *points, *only[2:]]) == 2
+    assert "another photo" in capsys.readouterr().err
     assert len(first) < len((here / "p.safetensors").read_bytes())
     (here / "in" / "broken.jpg").write_bytes(b"no photo")
     assert run(["prompt", "find", "p.safetensors", "in", "--out", "o", "--heat", *model]) == 1

@@ -83,13 +83,11 @@ def learn(
     texts = [f"{name}={value}" for name, value in direct.items() if value is not None]
     settings = prompt.change(settings, [*texts, *(change or [])])
     known = prompt.PromptEmbeddings.load(out) if out.exists() else None
-    if known is not None:
-        same = (known.settings, known.fingerprint) == (settings, backbone.fingerprint)
-        if region is not None or not same or not {tuple(p) for p in known.points.tolist()} <= set(asked):
-            raise InvalidInput(
-                f"{out} holds embeddings of other points, settings or another model, which would be lost; give another "
-                "--out, name its points too, or delete it"
-            )
+    if known is not None and (region is not None or not {tuple(p) for p in known.points.tolist()} <= set(asked)):
+        raise InvalidInput(
+            f"{out} holds embeddings of other points, which would be lost; give another --out, name its points too, or "
+            "delete it"
+        )
     learnt = None
     for learnt in prompt.optimise(backbone, picture, asked, settings, region=region, known=known):
         learnt.save(out)

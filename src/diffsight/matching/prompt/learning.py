@@ -47,7 +47,8 @@ def optimise(
         memory: budget of a step in bytes; points and rounds are batched within it.
 
     Raises:
-        InvalidInput: for points outside the photo, or settings that the network cannot follow.
+        InvalidInput: for points outside the photo, settings that the network cannot follow, or ``known`` of another
+            photo, settings or network.
         DiffsightError: if the loss is no longer a number; what was yielded before is good.
     """
     from tqdm import tqdm
@@ -62,12 +63,16 @@ def optimise(
     mask = None if region is None else _squeeze(region, frame)
     shape = backbone.context([""]).shape[1:]
     done: dict[tuple[float, float], tuple[Tensor, Tensor]] = {}
-    if known is not None and (known.settings, known.photo, known.fingerprint) == (
-        settings,
-        frame.digest,
-        backbone.fingerprint,
-    ):
-        done = {(x, y): own for (x, y), *own in zip(map(tuple, known.points), known.vectors, known.losses, strict=True)}  # type: ignore[misc]
+    if known is not None:
+        for what, one, other in (
+            ("on another photo", known.photo, frame.digest),
+            ("with other settings", known.settings, settings),
+            ("by another network or in another number format", known.fingerprint, backbone.fingerprint),
+        ):
+            if one != other:
+                raise InvalidInput(f"the embeddings to go on from were learnt {what}; start anew, in another file")
+        for (x, y), vector, loss in zip(known.points.tolist(), known.vectors, known.losses, strict=True):
+            done[x, y] = vector, loss
     waiting = [point for point in dict.fromkeys(map(tuple, array.tolist())) if point not in done]
     latent_side = settings.size // backbone.multiple
     chunk = max(1, memory // (8 * backbone.row_bytes(latent_side, latent_side, Taps(cross_attention=layers))))

@@ -66,8 +66,9 @@ class PromptSettings:
 
     def __post_init__(self) -> None:
         for own in fields(self):
-            value, kind = getattr(self, own.name), {"int": int, "float": int | float}.get(str(own.type), object)
-            if not isinstance(value, kind):
+            value = getattr(self, own.name)
+            kinds: tuple[type, ...] = {"int": (int,), "float": (int, float)}.get(str(own.type), (object,))
+            if not isinstance(value, kinds):
                 raise InvalidInput(f"{own.name} is {value!r}; it must be a number of type {own.type}")
         for name in ("steps", "rounds", "crops", "size"):
             if getattr(self, name) < 1:
