@@ -1,4 +1,4 @@
-"""ADM as its authors describe it (arXiv 2105.05233) and name its weights, written plainly, to hold the converter against.
+"""ADM as its authors describe it (arXiv 2105.05233) and name its weights, written plainly: the converter's measure.
 
 Attention forms its whole map, blocks are lists, nothing is shared with the package.
 """
