@@ -177,4 +177,4 @@ class Backbone(Protocol):
         """The same architecture with random weights: what training is held against."""
 
     def row_bytes(self, height: int, width: int, taps: Taps) -> int:
-        """About how much memory one row of a pass takes, for a latent of (height, width)."""
+        """About how much memory one row of a pass takes, for an input of (height, width) times ``multiple`` pixels."""

@@ -11,29 +11,22 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import InvalidInput, ModelUnavailable
 from ..types import AND, Capture, Heads, Posterior, Taps
 from .base import Card
 from .capture import attend, run_tapped, unet_taps
+from .diffusion import DiffusionBackbone, Encoder, load_part, weight_sums
 from .pixels import PixelBlocks
 from .words import WordTable, split_words
 
 SCHEDULE_KEYS = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "trained_betas")
 """What the noise schedule is made from; every scheduler class stores it under these names."""
-
-
-def _sums(weight: Tensor) -> bytes:
-    """Two sums that a change of any entry, or of their order, alters."""
-    flat = weight.detach().flatten().double().cpu()
-    ramp = torch.linspace(0.5, 1.5, flat.numel(), dtype=torch.float64)
-    return torch.stack([flat.sum(), (flat * ramp).sum()]).numpy().tobytes()
 
 
 class Text(Protocol):
@@ -44,18 +37,6 @@ class Text(Protocol):
 
     def token_spans(self, prompt: str) -> list[tuple[int, int]]:
         """First and last + 1 character of each token; equal for marks that stand for no character."""
-
-
-class Encoder(Protocol):
-    """Turns pixels into the latent that the UNet was trained on."""
-
-    stride: int
-
-    def describe(self) -> str:
-        """What sets this encoder apart from others, for fingerprints."""
-
-    def __call__(self, pixels: Tensor) -> Posterior:
-        """Encode (B, 3, H, W) in [-1, 1]."""
 
 
 class VaeEncoder:
@@ -69,7 +50,7 @@ class VaeEncoder:
         """A digest of the weights and the scaling factor."""
         digest = hashlib.blake2b(str(self.vae.config.scaling_factor).encode(), digest_size=16)
         for weight in self.vae.state_dict().values():
-            digest.update(_sums(weight))
+            digest.update(weight_sums(weight))
         return digest.hexdigest()
 
     def __call__(self, pixels: Tensor) -> Posterior:
@@ -143,7 +124,7 @@ class WordText:
         return [(0, 0), *(span for _, span in split_words(prompt))][: self.table.length]
 
 
-class LatentBackbone:
+class LatentBackbone(DiffusionBackbone):
     """A frozen latent-diffusion UNet with its encoder, schedule and text encoder."""
 
     def __init__(
@@ -156,71 +137,16 @@ class LatentBackbone:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        self.card = card
-        self.unet = unet.eval().requires_grad_(False)
-        self.encoder = encoder
-        self.alphas = alphas
+        taps = unet_taps(unet.config, encoder.stride)
+        super().__init__(card, unet, encoder, alphas, taps, encoder.stride, device, dtype)
         self.text = text
-        self.device = device
-        self.dtype = dtype
-        self.taps = unet_taps(unet.config, encoder.stride)
         self._contexts: dict[str, Tensor] = {}
 
     def untrained(self, seed: int = 0) -> LatentBackbone:
         """The same architecture, encoder and text with random UNet weights: what training is held against."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            unet = type(self.unet).from_config(self.unet.config)
         card = replace(self.card, name=f"untrained {self.card.name}")
-        nn.Module.to(unet, self.device, self.dtype)
+        unet = self.random_unet(seed)
         return LatentBackbone(card, unet, self.encoder, self.alphas, self.text, self.device, self.dtype)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """A short digest of architecture, number format, noise schedule, encoder and every weight's sums."""
-        digest = hashlib.blake2b(digest_size=16)
-        config = {key: value for key, value in dict(self.unet.config).items() if not key.startswith("_")}
-        digest.update(json.dumps(config, sort_keys=True, default=str).encode())
-        digest.update(f"{self.dtype} {self.encoder.describe()}".encode())
-        digest.update(self.alphas.numpy().tobytes())
-        for name, weight in self.unet.state_dict().items():
-            digest.update(f"{name}{tuple(weight.shape)}".encode() + _sums(weight))
-        return digest.hexdigest()
-
-    @property
-    def multiple(self) -> int:
-        """Both sides of the network's input must be a multiple of this many pixels."""
-        return self.encoder.stride
-
-    def encode(self, pixels: Tensor) -> Posterior:
-        """Turn (B, 3, H, W) in [0, 1] into a clean float32 latent (B, c, H / stride, W / stride).
-
-        Raises:
-            InvalidInput: if a side is not a multiple of the stride.
-        """
-        height, width = pixels.shape[-2:]
-        if height % self.multiple or width % self.multiple:
-            raise InvalidInput(
-                f"the network's input is {width}x{height}; both sides must be a multiple of {self.multiple}"
-            )
-        with torch.no_grad():
-            return self.encoder(pixels.to(self.device, self.dtype) * 2 - 1)
-
-    def add_noise(self, latent: Tensor, noise: Tensor, timestep: int) -> Tensor:
-        """The diffusion forward process: ``sqrt(abar_t) latent + sqrt(1 - abar_t) noise``.
-
-        Args:
-            latent: (B, c, h, w).
-            noise: of the same shape, standard normal.
-            timestep: raw noise index, 0 to 999; never a position in a sampler's list.
-
-        Raises:
-            InvalidInput: for a timestep outside the schedule.
-        """
-        if not 0 <= timestep < len(self.alphas):
-            raise InvalidInput(f"timestep {timestep} is outside the noise schedule; use 0 to {len(self.alphas) - 1}")
-        alpha = self.alphas[timestep]
-        return float(alpha.sqrt()) * latent + float((1 - alpha).sqrt()) * noise
 
     def context(self, prompts: Sequence[str]) -> Tensor:
         """Embed N prompts as (N, tokens, channels); each distinct prompt is encoded once."""
@@ -300,7 +226,7 @@ def load_latent(folder: Path, card: Card, device: torch.device, dtype: torch.dty
     from safetensors import SafetensorError
 
     try:
-        unet = _load_part(UNet2DConditionModel, folder / "unet", device, dtype)
+        unet = load_part(UNet2DConditionModel, folder / "unet", device, dtype)
         schedule = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
         if not ("trained_betas" in schedule or {"beta_schedule", "beta_start", "beta_end"} <= schedule.keys()):
             raise KeyError("scheduler_config.json names no noise schedule")
@@ -310,7 +236,7 @@ def load_latent(folder: Path, card: Card, device: torch.device, dtype: torch.dty
         if (folder / "pixels").is_dir():
             encoder = PixelBlocks.from_pretrained(folder / "pixels")
         else:
-            vae = _load_part(AutoencoderKL, folder / "vae", device, dtype, without=("decoder", "post_quant_conv"))
+            vae = load_part(AutoencoderKL, folder / "vae", device, dtype, without=("decoder", "post_quant_conv"))
             encoder = VaeEncoder(vae.eval().requires_grad_(False))
         is_words = index.get("text_encoder", [""])[-1] == "WordTable"
         text: Text = WordText(folder) if is_words else ClipText(folder)
@@ -331,40 +257,3 @@ def _unusable(folder: Path, error: Exception) -> ModelUnavailable:
         f"{folder} is not a usable model ({' '.join(str(error).split())[:300]}); it must hold unet/, scheduler/, "
         "text_encoder/, tokenizer/ and vae/ as a Stable Diffusion repository does"
     )
-
-
-def _load_part(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype, without: tuple[str, ...] = ()) -> Any:
-    """Build a diffusers module from its folder without its unwanted children, holding the weights once in memory."""
-    from safetensors.torch import load_file
-
-    config = json.loads((folder / "config.json").read_text())
-    with torch.device("meta"):
-        module = kind.from_config(config)
-    for child in without:
-        setattr(module, child, None)
-    state = {}
-    for path in _weight_files(folder):
-        kept = {k: v for k, v in load_file(path).items() if k.split(".")[0] not in without}
-        state.update({_modern(k): v.to(device, dtype) for k, v in kept.items()})
-    module.load_state_dict(state, assign=True)
-    return module
-
-
-def _modern(key: str) -> str:
-    """The present name of a weight; autoencoders saved before 2023 call their attention projections otherwise."""
-    for old, new in ((".query.", ".to_q."), (".key.", ".to_k."), (".value.", ".to_v."), (".proj_attn.", ".to_out.0.")):
-        key = key.replace(old, new)
-    return key
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a part: the plain one, else its fp16 variant, else the shards of an index."""
-    stem = "diffusion_pytorch_model"
-    for name in (f"{stem}.safetensors", f"{stem}.fp16.safetensors"):
-        if (folder / name).exists():
-            return [folder / name]
-    for name in (f"{stem}.safetensors.index.json", f"{stem}.safetensors.index.fp16.json"):
-        if (folder / name).exists():
-            shards = json.loads((folder / name).read_text())["weight_map"].values()
-            return [folder / shard for shard in sorted(set(shards))]
-    raise FileNotFoundError(f"{folder} holds no {stem}.safetensors")

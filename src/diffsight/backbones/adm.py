@@ -1,0 +1,177 @@
+"""ADM: OpenAI's diffusion network for 256 px ImageNet without classes (Dhariwal and Nichol, 2021, arXiv 2105.05233).
+
+It works on pixels, knows no text, and is what the DIFT paper (arXiv 2306.03881) reads beside Stable Diffusion.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import InvalidInput, ModelUnavailable
+from ..types import Capture, Heads, Posterior, Taps
+from .adm_layout import DOWN, FIXED, RELEASED, UP, AdmConfig, convert
+from .base import Card, ReadSettings, Tap, TapTable, Task
+from .capture import run_tapped
+from .diffusion import DiffusionBackbone, load_part
+
+ADM_TASKS: dict[Task, ReadSettings] = {
+    "semantic": ReadSettings(stage="out4", timestep=101, ensemble=8, size=(512, 512)),
+    "geometric": ReadSettings(stage="out11", timestep=41, ensemble=4, size=(768, 768)),
+    "temporal": ReadSettings(stage="out7", timestep=51, ensemble=4, size=(480, 832)),
+}
+"""The settings of the DIFT paper, which cuts no photos into parts with this network."""
+
+
+def adm_taps(config: Any) -> TapTable:
+    """The tap table of a ``UNet2DModel`` with ADM's options, from its configuration.
+
+    The stages are ``out0``, ``out1``, ...: the output blocks as the papers count them, each a residual block with its
+    attention and its upsampler where it has them.
+    """
+    depth, per_level = len(config.up_block_types), config.layers_per_block + 1
+    features: list[Tap] = []
+    for level, kind in enumerate(config.up_block_types):
+        for layer in range(per_level):
+            rises = layer == per_level - 1 and level < depth - 1
+            part = f"attentions.{layer}" if kind == UP[True] else f"resnets.{layer}"
+            path = f"up_blocks.{level}.{'upsamplers.0' if rises else part}"
+            stride = 2 ** (depth - 1 - level - rises)
+            features.append(Tap(f"out{len(features)}", path, config.block_out_channels[depth - 1 - level], stride))
+    return TapTable(tuple(features), ())
+
+
+class Pixels:
+    """The encoder of a network that works on pixels."""
+
+    stride = 1
+
+    def describe(self) -> str:
+        """What sets this encoder apart from others, for fingerprints."""
+        return "pixels"
+
+    def __call__(self, pixels: Tensor) -> Posterior:
+        """Take (B, 3, H, W) in [-1, 1] as they are, without uncertainty."""
+        return Posterior(pixels.float(), torch.zeros_like(pixels, dtype=torch.float32))
+
+
+class AdmBackbone(DiffusionBackbone):
+    """ADM, frozen: reads pixels, knows no text.
+
+    Args:
+        card: of the model.
+        unet: a ``UNet2DModel`` with the options of ``AdmConfig.unet_options``.
+        device, dtype: that it is on and in.
+    """
+
+    def __init__(self, card: Card, unet: Any, device: torch.device, dtype: torch.dtype) -> None:
+        alphas = (1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)).cumprod(dim=0)
+        multiple = 2 ** (len(unet.config.block_out_channels) - 1)
+        super().__init__(card, unet, Pixels(), alphas, adm_taps(unet.config), multiple, device, dtype)
+
+    def untrained(self, seed: int = 0) -> AdmBackbone:
+        """The same architecture with random weights."""
+        card = replace(self.card, name=f"untrained {self.card.name}")
+        return AdmBackbone(card, self.random_unet(seed), self.device, self.dtype)
+
+    def context(self, prompts: Sequence[str]) -> Tensor:
+        """An empty context."""
+        return torch.zeros(len(prompts), 0, 0, device=self.device, dtype=self.dtype)
+
+    def find_words(self, prompt: str, words: Sequence[str]) -> list[tuple[int, ...]]:
+        """Refuse: ADM knows no words."""
+        raise InvalidInput(f"{self.card.name} knows no words, so not {', '.join(words)}; use a Stable Diffusion model")
+
+    def read(self, latent: Tensor, timestep: int, context: Tensor, taps: Taps) -> Capture:
+        """Run one pass on (B, 3, H, W), as far as the taps need it; gradients flow to the latent if it asks."""
+        pixels = latent.to(self.device, self.dtype)
+        return run_tapped(self.unet, self.taps, taps, lambda: self.unet(pixels, timestep))
+
+    def attend(self, layer: str, query: Tensor, context: Tensor, heads: Heads = "all") -> Tensor:
+        """Refuse: ADM has no cross-attention."""
+        raise InvalidInput(f"{self.card.name} has no cross-attention layer {layer!r}; use a Stable Diffusion model")
+
+    def row_bytes(self, height: int, width: int, taps: Taps) -> int:
+        """About how much memory one row of a pass takes, for an input of (height, width) times ``multiple`` pixels."""
+        pixels = height * width * self.multiple**2
+        return 16 * self.unet.config.block_out_channels[0] * pixels * self.dtype.itemsize
+
+
+def load_adm(
+    path: Path, card: Card, device: torch.device, dtype: torch.dtype, config: AdmConfig = RELEASED
+) -> AdmBackbone:
+    """Load ADM from the released file, or from a diffusers folder.
+
+    Args:
+        path: ``256x256_diffusion_uncond.pt`` or the same weights as ``.safetensors``; or a folder with config.json and
+            diffusion_pytorch_model.safetensors.
+        card: of the model.
+        device, dtype: where and in which format to hold the network.
+        config: shape of the network in a released file; a folder says its own.
+
+    Raises:
+        ModelUnavailable: if there is no such file, it is cut off, its weights are another network's, or it holds
+            anything but weights; a pickled program is not run.
+    """
+    from diffusers import UNet2DModel
+    from safetensors import SafetensorError
+
+    try:
+        if path.is_dir():
+            _check_folder(json.loads((path / "config.json").read_text()))
+            unet = load_part(UNet2DModel, path, device, dtype)
+        else:
+            with torch.device("meta"):
+                unet = UNet2DModel(**config.unet_options())
+            state = convert(_read_weights(path), config)
+            _check_shapes(state, unet)
+            unet.load_state_dict({name: weight.to(device, dtype) for name, weight in state.items()}, assign=True)
+    except UnpicklingError:
+        reason = "it holds more than weights, or is cut off; nothing in it was run"
+    except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:160]
+    else:
+        return AdmBackbone(card, unet, device, dtype)
+    raise ModelUnavailable(
+        f"cannot load ADM from {path}: {reason}; give 256x256_diffusion_uncond.pt as OpenAI released it, the same as "
+        ".safetensors, or a diffusers folder of it (config.json, diffusion_pytorch_model.safetensors)"
+    )
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """The named weights of a file; of a pickle nothing but tensors is ever built."""
+    from safetensors.torch import load_file
+
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if not (isinstance(state, dict) and all(isinstance(weight, Tensor) for weight in state.values())):
+        raise ValueError("it holds other things than named weights")
+    return state
+
+
+def _check_shapes(state: dict[str, Tensor], unet: Any) -> None:
+    """Name the first weight that is missing or of another shape."""
+    for name, weight in unet.state_dict().items():
+        found = tuple(state[name].shape) if name in state else "missing"
+        if found != tuple(weight.shape):
+            raise ValueError(f"its weight {name} is {found}, not {tuple(weight.shape)}")
+
+
+def _check_folder(config: dict[str, Any]) -> None:
+    """Name the first option in which a diffusers network differs from ADM's."""
+    if config.get("_class_name") != "UNet2DModel":
+        raise ValueError(f"its config.json is of {config.get('_class_name')!r}, not of a UNet2DModel")
+    kinds = {*config["down_block_types"], *config["up_block_types"]} - {*DOWN.values(), *UP.values()}
+    if kinds:
+        raise ValueError(f"its network is built of {min(kinds)}, which ADM is not")
+    for option, value in FIXED.items():
+        if config.get(option, value) != value:
+            raise ValueError(f"its network has {option} {config[option]!r}, ADM has {value!r}")

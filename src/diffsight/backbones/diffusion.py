@@ -1,0 +1,155 @@
+"""What all backbones made of a diffusers UNet share: encoding, noise, fingerprint, and reading it from its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InvalidInput
+from ..types import Posterior
+from .base import Card, TapTable
+
+
+class Encoder(Protocol):
+    """Turns pixels into what the UNet was trained on."""
+
+    stride: int
+
+    def describe(self) -> str:
+        """What sets this encoder apart from others, for fingerprints."""
+
+    def __call__(self, pixels: Tensor) -> Posterior:
+        """Encode (B, 3, H, W) in [-1, 1]."""
+
+
+class DiffusionBackbone:
+    """A frozen diffusers UNet with its encoder and noise schedule.
+
+    Args:
+        card: of the model.
+        unet: the network.
+        encoder: what stands in front of it.
+        alphas: (T,) float64, the cumulative product of 1 - beta.
+        taps: what can be read.
+        multiple: both sides of the input must be a multiple of this many pixels.
+        device, dtype: that the network is on and in.
+    """
+
+    def __init__(
+        self,
+        card: Card,
+        unet: Any,
+        encoder: Encoder,
+        alphas: Tensor,
+        taps: TapTable,
+        multiple: int,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.card = card
+        self.unet = unet.eval().requires_grad_(False)
+        self.encoder = encoder
+        self.alphas = alphas
+        self.taps = taps
+        self.multiple = multiple
+        self.device = device
+        self.dtype = dtype
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A short digest of architecture, number format, noise schedule, encoder and every weight's sums."""
+        digest = hashlib.blake2b(digest_size=16)
+        config = {key: value for key, value in dict(self.unet.config).items() if not key.startswith("_")}
+        digest.update(json.dumps(config, sort_keys=True, default=str).encode())
+        digest.update(f"{self.dtype} {self.encoder.describe()}".encode())
+        digest.update(self.alphas.numpy().tobytes())
+        for name, weight in self.unet.state_dict().items():
+            digest.update(f"{name}{tuple(weight.shape)}".encode() + weight_sums(weight))
+        return digest.hexdigest()
+
+    def encode(self, pixels: Tensor) -> Posterior:
+        """Turn (B, 3, H, W) in [0, 1] into a clean float32 latent (B, c, H / stride, W / stride).
+
+        Raises:
+            InvalidInput: if a side is not a multiple of ``multiple``.
+        """
+        height, width = pixels.shape[-2:]
+        if height % self.multiple or width % self.multiple:
+            raise InvalidInput(
+                f"the network's input is {width}x{height}; both sides must be a multiple of {self.multiple}"
+            )
+        with torch.no_grad():
+            return self.encoder(pixels.to(self.device, self.dtype) * 2 - 1)
+
+    def add_noise(self, latent: Tensor, noise: Tensor, timestep: int) -> Tensor:
+        """The diffusion forward process: ``sqrt(abar_t) latent + sqrt(1 - abar_t) noise``.
+
+        Args:
+            latent: (B, c, h, w).
+            noise: of the same shape, standard normal.
+            timestep: raw noise index, 0 to 999; never a position in a sampler's list.
+
+        Raises:
+            InvalidInput: for a timestep outside the schedule.
+        """
+        if not 0 <= timestep < len(self.alphas):
+            raise InvalidInput(f"timestep {timestep} is outside the noise schedule; use 0 to {len(self.alphas) - 1}")
+        alpha = self.alphas[timestep]
+        return float(alpha.sqrt()) * latent + float((1 - alpha).sqrt()) * noise
+
+    def random_unet(self, seed: int) -> Any:
+        """A UNet of the same architecture with random weights."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            unet = type(self.unet).from_config(self.unet.config)
+        return nn.Module.to(unet, self.device, self.dtype)
+
+
+def weight_sums(weight: Tensor) -> bytes:
+    """Two sums that a change of any entry, or of their order, alters."""
+    flat = weight.detach().flatten().double().cpu()
+    ramp = torch.linspace(0.5, 1.5, flat.numel(), dtype=torch.float64)
+    return torch.stack([flat.sum(), (flat * ramp).sum()]).numpy().tobytes()
+
+
+def load_part(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype, without: tuple[str, ...] = ()) -> Any:
+    """Build a diffusers module from its folder without its unwanted children, holding the weights once in memory."""
+    from safetensors.torch import load_file
+
+    config = json.loads((folder / "config.json").read_text())
+    with torch.device("meta"):
+        module = kind.from_config(config)
+    for child in without:
+        setattr(module, child, None)
+    state = {}
+    for path in _weight_files(folder):
+        kept = {k: v for k, v in load_file(path).items() if k.split(".")[0] not in without}
+        state.update({_modern(k): v.to(device, dtype) for k, v in kept.items()})
+    module.load_state_dict(state, assign=True)
+    return module
+
+
+def _modern(key: str) -> str:
+    """The present name of a weight; modules saved before 2023 call their attention projections otherwise."""
+    for old, new in ((".query.", ".to_q."), (".key.", ".to_k."), (".value.", ".to_v."), (".proj_attn.", ".to_out.0.")):
+        key = key.replace(old, new)
+    return key
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a part: the plain one, else its fp16 variant, else the shards of an index."""
+    stem = "diffusion_pytorch_model"
+    for name in (f"{stem}.safetensors", f"{stem}.fp16.safetensors"):
+        if (folder / name).exists():
+            return [folder / name]
+    for name in (f"{stem}.safetensors.index.json", f"{stem}.safetensors.index.fp16.json"):
+        if (folder / name).exists():
+            shards = json.loads((folder / name).read_text())["weight_map"].values()
+            return [folder / shard for shard in sorted(set(shards))]
+    raise FileNotFoundError(f"{folder} holds no {stem}.safetensors")
