@@ -45,7 +45,7 @@ def full_pass(unet, latent, context):
 def test_truncated_reading_equals_the_full_pass_bit_for_bit(unet, size):
     latent, context = inputs(*size)
     kept, _ = full_pass(unet, latent, context)
-    table = unet_taps(unet.config, 8)
+    table = unet_taps(unet, 8)
     for stage in kept:
         got = run_tapped(unet, table, Taps((stage,)), lambda: unet(latent, 100, context))
         assert torch.equal(got.maps[0], kept[stage]), stage
@@ -53,7 +53,7 @@ def test_truncated_reading_equals_the_full_pass_bit_for_bit(unet, size):
 
 def test_the_table_tells_the_truth(unet):
     latent, context = inputs(16, 16, 1)
-    table = unet_taps(unet.config, 8)
+    table = unet_taps(unet, 8)
     taps = Taps(
         tuple(t.name for t in table.features),
         tuple(t.name for t in table.attention),
@@ -73,7 +73,7 @@ def test_the_table_tells_the_truth(unet):
 
 def test_attention_capture_leaves_the_output_alone_and_rows_sum_to_one(unet):
     latent, context = inputs(9, 12)
-    table = unet_taps(unet.config, 8)
+    table = unet_taps(unet, 8)
     kept, _ = full_pass(unet, latent, context)
     layers = tuple(t.name for t in table.attention)
     got = run_tapped(unet, table, Taps(("up3",), layers, layers), lambda: unet(latent, 100, context))
@@ -93,7 +93,7 @@ def test_attention_equals_the_formula(unet):
 
 def test_joined_layers_give_their_average(unet):
     latent, context = inputs(8, 8)
-    table = unet_taps(unet.config, 8)
+    table = unet_taps(unet, 8)
     assert [name.count("+") + 1 for name in table.attention_groups] == [5, 5, 5, 1]
     group = table.attention_groups[1]
     alone = tuple(group.split("+"))
@@ -107,11 +107,11 @@ def test_joined_layers_give_their_average(unet):
 
 def test_layers_of_different_size_cannot_be_joined(unet):
     with pytest.raises(InvalidInput, match="differ in size"):
-        unet_taps(unet.config, 8).check(Taps(self_attention=("up1.a0+up2.a0",)))
+        unet_taps(unet, 8).check(Taps(self_attention=("up1.a0+up2.a0",)))
 
 
 def test_everything_is_taken_off_again_even_after_an_error(unet):
-    table = unet_taps(unet.config, 8)
+    table = unet_taps(unet, 8)
     attn = unet.up_blocks[1].attentions[0].transformer_blocks[0].attn1
     before = attn.processor
 
@@ -129,7 +129,7 @@ def test_gradients_reach_the_context(unet):
     latent, context = inputs(8, 8, 1)
     context.requires_grad_()
     got = run_tapped(
-        unet, unet_taps(unet.config, 8), Taps(cross_attention=("up1.a2", "up2.a0")), lambda: unet(latent, 100, context)
+        unet, unet_taps(unet, 8), Taps(cross_attention=("up1.a2", "up2.a0")), lambda: unet(latent, 100, context)
     )
     (gradient,) = torch.autograd.grad(sum(m[..., 1].sum() for m in got.maps), context)
     assert gradient.abs().max() > 0
@@ -140,9 +140,9 @@ def test_gradients_reach_the_context(unet):
 )
 def test_unknown_names_are_refused(unet, taps):
     with pytest.raises(InvalidInput, match="up1"):
-        run_tapped(unet, unet_taps(unet.config, 8), taps, lambda: None)
+        run_tapped(unet, unet_taps(unet, 8), taps, lambda: None)
 
 
 def test_a_pass_that_never_gets_there_fails_at_once(unet):
     with pytest.raises(RuntimeError, match="ended without"):
-        run_tapped(unet, unet_taps(unet.config, 8), Taps(("up1",)), lambda: None)
+        run_tapped(unet, unet_taps(unet, 8), Taps(("up1",)), lambda: None)

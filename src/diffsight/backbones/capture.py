@@ -198,40 +198,41 @@ def run_tapped(
     return Capture(taps, tuple(found[key] for key in taps.keys))
 
 
-def unet_taps(config: Any, encoder_stride: int) -> TapTable:
-    """The tap table of a diffusers ``UNet2DConditionModel``, from its configuration.
+def unet_taps(unet: Any, encoder_stride: int) -> TapTable:
+    """The tap table of a diffusers ``UNet2DConditionModel``, from its blocks.
 
     Stages are ``down0``, ..., ``mid``, ``up0``, ...: the output of each block after its resampler; and the layers in
     the blocks, which the DIFT paper counts one by one: ``up1.r0``, ``up1.a0``, ``up1.r1`` ... for residual blocks and
-    transformers, with ``up1.a0.self`` for what a transformer's self-attention alone adds and ``up1.a0.query`` for the
-    queries of its cross-attention. Attention layers are
-    ``down0.a0`` and so on: the transformers again, for their attention.
+    transformers. Attention layers are ``down0.a0`` and so on, or ``down2.a1.b9`` where a transformer is several blocks
+    deep; ``LAYER.self`` is what its self-attention alone adds, ``LAYER.query`` the queries of its cross-attention.
     """
-    channels = list(config.block_out_channels)
-    depth = len(channels)
-    layers = config.layers_per_block
-    per_block = [layers] * depth if isinstance(layers, int) else list(layers)
+    depth = len(unet.down_blocks)
     features: list[Tap] = []
     attention: list[Tap] = []
 
-    def block(name: str, path: str, kind: str, level: int, resnets: int, out_level: int) -> None:
-        width, stride = channels[level], encoder_stride * 2**level
-        for i in range(resnets):
+    def block(name: str, path: str, level: int, out_level: int) -> None:
+        module = unet.get_submodule(path)
+        width, stride = module.resnets[-1].out_channels, encoder_stride * 2**level
+        transformers = [t for t in getattr(module, "attentions", None) or () if hasattr(t, "transformer_blocks")]
+        for i in range(len(transformers) if name == "mid" else len(module.resnets)):
             if name != "mid":
                 features.append(Tap(f"{name}.r{i}", f"{path}.resnets.{i}", width, stride))
-            if "CrossAttn" in kind:
-                layer = f"{path}.attentions.{i}.transformer_blocks.0"
-                features.append(Tap(f"{name}.a{i}.self", f"{layer}.attn1", width, stride))
-                features.append(Tap(f"{name}.a{i}.query", f"{layer}.attn2.to_q", width, stride))
+            if i < len(transformers):
+                deep = len(transformers[i].transformer_blocks)
+                for j in range(deep):
+                    own = f"{name}.a{i}.b{j}" if deep > 1 else f"{name}.a{i}"
+                    layer = f"{path}.attentions.{i}.transformer_blocks.{j}"
+                    features.append(Tap(f"{own}.self", f"{layer}.attn1", width, stride))
+                    features.append(Tap(f"{own}.query", f"{layer}.attn2.to_q", width, stride))
+                    attention.append(Tap(own, layer, width, stride))
                 features.append(Tap(f"{name}.a{i}", f"{path}.attentions.{i}", width, stride))
-                attention.append(Tap(f"{name}.a{i}", layer, width, stride))
         features.append(Tap(name, path, width, encoder_stride * 2**out_level))
 
-    for i, kind in enumerate(config.down_block_types):
-        block(f"down{i}", f"down_blocks.{i}", kind, i, per_block[i], min(i + 1, depth - 1))
-    if config.mid_block_type:
-        block("mid", "mid_block", config.mid_block_type, depth - 1, 1, depth - 1)
-    for i, kind in enumerate(config.up_block_types):
+    for i in range(depth):
+        block(f"down{i}", f"down_blocks.{i}", i, min(i + 1, depth - 1))
+    if unet.mid_block is not None:
+        block("mid", "mid_block", depth - 1, depth - 1)
+    for i in range(len(unet.up_blocks)):
         level = depth - 1 - i
-        block(f"up{i}", f"up_blocks.{i}", kind, level, per_block[level] + 1, max(level - 1, 0))
+        block(f"up{i}", f"up_blocks.{i}", level, max(level - 1, 0))
     return TapTable(tuple(features), tuple(attention))

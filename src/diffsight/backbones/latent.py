@@ -137,7 +137,7 @@ class LatentBackbone(DiffusionBackbone):
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        taps = unet_taps(unet.config, encoder.stride)
+        taps = unet_taps(unet, encoder.stride)
         super().__init__(card, unet, encoder, alphas, taps, encoder.stride, device, dtype)
         self.text = text
         self._contexts: dict[str, Tensor] = {}

@@ -37,7 +37,7 @@ class Pocket(nn.Module):
         self.unet = UNet2DConditionModel(**UNET)
         self.words = WordTable(words, UNET["cross_attention_dim"], TOKENS)
         self.encoder = PixelBlocks(STRIDE, CHROMA)
-        self.taps = unet_taps(self.unet.config, STRIDE)
+        self.taps = unet_taps(self.unet, STRIDE)
 
 
 def _rate(recipe: Recipe, step: int) -> float:
