@@ -22,18 +22,12 @@ from ..errors import InvalidInput, ModelUnavailable
 from ..types import AND, Capture, Heads, Posterior, Taps
 from .base import Card
 from .capture import attend, run_tapped, unet_taps
+from .common import check_sides, load_pretrained, weight_digest, weight_sums
 from .pixels import PixelBlocks
 from .words import WordTable, split_words
 
 SCHEDULE_KEYS = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "trained_betas")
 """What the noise schedule is made from; every scheduler class stores it under these names."""
-
-
-def _sums(weight: Tensor) -> bytes:
-    """Two sums that a change of any entry, or of their order, alters."""
-    flat = weight.detach().flatten().double().cpu()
-    ramp = torch.linspace(0.5, 1.5, flat.numel(), dtype=torch.float64)
-    return torch.stack([flat.sum(), (flat * ramp).sum()]).numpy().tobytes()
 
 
 class Text(Protocol):
@@ -69,7 +63,7 @@ class VaeEncoder:
         """A digest of the weights and the scaling factor."""
         digest = hashlib.blake2b(str(self.vae.config.scaling_factor).encode(), digest_size=16)
         for weight in self.vae.state_dict().values():
-            digest.update(_sums(weight))
+            digest.update(weight_sums(weight))
         return digest.hexdigest()
 
     def __call__(self, pixels: Tensor) -> Posterior:
@@ -93,19 +87,12 @@ class ClipText:
         """
         from safetensors import SafetensorError
         from transformers import CLIPTextModel
-        from transformers.utils import logging
 
         tokenizer = self._tokenizer()
-
-        shows_bars = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()
         try:
-            encoder = CLIPTextModel.from_pretrained(self.folder / "text_encoder", local_files_only=True)
+            encoder = load_pretrained(CLIPTextModel, self.folder / "text_encoder")
         except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
             raise _unusable(self.folder, error) from error
-        finally:
-            if shows_bars:
-                logging.enable_progress_bar()
         length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
         ids = tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
         with torch.no_grad():
@@ -178,14 +165,9 @@ class LatentBackbone:
     @cached_property
     def fingerprint(self) -> str:
         """A short digest of architecture, number format, noise schedule, encoder and every weight's sums."""
-        digest = hashlib.blake2b(digest_size=16)
         config = {key: value for key, value in dict(self.unet.config).items() if not key.startswith("_")}
-        digest.update(json.dumps(config, sort_keys=True, default=str).encode())
-        digest.update(f"{self.dtype} {self.encoder.describe()}".encode())
-        digest.update(self.alphas.numpy().tobytes())
-        for name, weight in self.unet.state_dict().items():
-            digest.update(f"{name}{tuple(weight.shape)}".encode() + _sums(weight))
-        return digest.hexdigest()
+        facts = json.dumps(config, sort_keys=True, default=str) + f"{self.dtype} {self.encoder.describe()}"
+        return weight_digest(self.unet, facts.encode() + self.alphas.numpy().tobytes())
 
     @property
     def multiple(self) -> int:
@@ -198,11 +180,7 @@ class LatentBackbone:
         Raises:
             InvalidInput: if a side is not a multiple of the stride.
         """
-        height, width = pixels.shape[-2:]
-        if height % self.multiple or width % self.multiple:
-            raise InvalidInput(
-                f"the network's input is {width}x{height}; both sides must be a multiple of {self.multiple}"
-            )
+        check_sides(pixels, self.multiple)
         with torch.no_grad():
             return self.encoder(pixels.to(self.device, self.dtype) * 2 - 1)
 
