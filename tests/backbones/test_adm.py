@@ -177,9 +177,9 @@ def test_half_precision_and_untrained_read_the_same_shapes(tiny, checkpoint):
 
 
 def test_words_are_refused(tiny):
-    with pytest.raises(InvalidInput, match="knows no words, so not wing"):
+    with pytest.raises(InvalidInput, match="reads no words, so not wing"):
         tiny.find_words("a bird", ["wing"])
-    with pytest.raises(InvalidInput, match="no cross-attention layer 'up1.a0'"):
+    with pytest.raises(InvalidInput, match="no cross-attention, so no layer"):
         tiny.attend("up1.a0", torch.zeros(1), torch.zeros(1))
     with pytest.raises(InvalidInput, match="no attention layer"):
         tiny.read(pixels(32, 32), 0, tiny.context([""]), Taps(self_attention=("up1.a0",)))

@@ -142,6 +142,18 @@ def test_the_fingerprint_covers_encoder_and_schedule(tiny, tiny_sd, tmp_path):
     assert load(folder, device="cpu", dtype="float32").fingerprint != tiny.fingerprint
 
 
+def test_a_text_encoder_without_one_of_its_weights_is_refused(tiny_sd, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(tiny_sd, tmp_path / "bald")
+    path = tmp_path / "bald" / "text_encoder" / "model.safetensors"
+    state = load_file(path)
+    state.popitem()
+    save_file(state, path, metadata={"format": "pt"})
+    with pytest.raises(ModelUnavailable, match="1 of its weights are missing"):
+        load(tmp_path / "bald", device="cpu").context(["a cat"])
+
+
 def test_weights_of_another_network_are_refused(tiny_sd, tmp_path):
     folder = tmp_path / "other"
     shutil.copytree(tiny_sd, folder)

@@ -6,7 +6,6 @@ It works on pixels, knows no text, and is what the DIFT paper (arXiv 2306.03881)
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
@@ -15,11 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import InvalidInput, ModelUnavailable
-from ..types import Capture, Heads, Posterior, Taps
+from ..errors import ModelUnavailable
+from ..types import Capture, Posterior, Taps
 from .adm_layout import DOWN, FIXED, RELEASED, UP, AdmConfig, convert
 from .base import Card, ReadSettings, Tap, TapTable, Task
 from .capture import run_tapped
+from .common import Textless
 from .diffusion import DiffusionBackbone, load_part
 
 ADM_TASKS: dict[Task, ReadSettings] = {
@@ -62,7 +62,7 @@ class Pixels:
         return Posterior(pixels.float(), torch.zeros_like(pixels, dtype=torch.float32))
 
 
-class AdmBackbone(DiffusionBackbone):
+class AdmBackbone(Textless, DiffusionBackbone):
     """ADM, frozen: reads pixels, knows no text.
 
     Args:
@@ -81,22 +81,10 @@ class AdmBackbone(DiffusionBackbone):
         card = replace(self.card, name=f"untrained {self.card.name}")
         return AdmBackbone(card, self.random_unet(seed), self.device, self.dtype)
 
-    def context(self, prompts: Sequence[str]) -> Tensor:
-        """An empty context."""
-        return torch.zeros(len(prompts), 0, 0, device=self.device, dtype=self.dtype)
-
-    def find_words(self, prompt: str, words: Sequence[str]) -> list[tuple[int, ...]]:
-        """Refuse: ADM knows no words."""
-        raise InvalidInput(f"{self.card.name} knows no words, so not {', '.join(words)}; use a Stable Diffusion model")
-
     def read(self, latent: Tensor, timestep: int, context: Tensor, taps: Taps) -> Capture:
         """Run one pass on (B, 3, H, W), as far as the taps need it; gradients flow to the latent if it asks."""
         pixels = latent.to(self.device, self.dtype)
         return run_tapped(self.unet, self.taps, taps, lambda: self.unet(pixels, timestep))
-
-    def attend(self, layer: str, query: Tensor, context: Tensor, heads: Heads = "all") -> Tensor:
-        """Refuse: ADM has no cross-attention."""
-        raise InvalidInput(f"{self.card.name} has no cross-attention layer {layer!r}; use a Stable Diffusion model")
 
     def row_bytes(self, height: int, width: int, taps: Taps) -> int:
         """About how much memory one row of a pass takes, for an input of (height, width) times ``multiple`` pixels."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from ..errors import InvalidInput
 from ..types import Posterior
 from .base import Card, TapTable
+from .common import check_sides, weight_digest
 
 
 class Encoder(Protocol):
@@ -64,14 +64,9 @@ class DiffusionBackbone:
     @cached_property
     def fingerprint(self) -> str:
         """A short digest of architecture, number format, noise schedule, encoder and every weight's sums."""
-        digest = hashlib.blake2b(digest_size=16)
         config = {key: value for key, value in dict(self.unet.config).items() if not key.startswith("_")}
-        digest.update(json.dumps(config, sort_keys=True, default=str).encode())
-        digest.update(f"{self.dtype} {self.encoder.describe()}".encode())
-        digest.update(self.alphas.numpy().tobytes())
-        for name, weight in self.unet.state_dict().items():
-            digest.update(f"{name}{tuple(weight.shape)}".encode() + weight_sums(weight))
-        return digest.hexdigest()
+        facts = json.dumps(config, sort_keys=True, default=str) + f"{self.dtype} {self.encoder.describe()}"
+        return weight_digest(self.unet, facts.encode() + self.alphas.numpy().tobytes())
 
     def encode(self, pixels: Tensor) -> Posterior:
         """Turn (B, 3, H, W) in [0, 1] into a clean float32 latent (B, c, H / stride, W / stride).
@@ -79,11 +74,7 @@ class DiffusionBackbone:
         Raises:
             InvalidInput: if a side is not a multiple of ``multiple``.
         """
-        height, width = pixels.shape[-2:]
-        if height % self.multiple or width % self.multiple:
-            raise InvalidInput(
-                f"the network's input is {width}x{height}; both sides must be a multiple of {self.multiple}"
-            )
+        check_sides(pixels, self.multiple)
         with torch.no_grad():
             return self.encoder(pixels.to(self.device, self.dtype) * 2 - 1)
 
@@ -109,13 +100,6 @@ class DiffusionBackbone:
             torch.manual_seed(seed)
             unet = type(self.unet).from_config(self.unet.config)
         return nn.Module.to(unet, self.device, self.dtype)
-
-
-def weight_sums(weight: Tensor) -> bytes:
-    """Two sums that a change of any entry, or of their order, alters."""
-    flat = weight.detach().flatten().double().cpu()
-    ramp = torch.linspace(0.5, 1.5, flat.numel(), dtype=torch.float64)
-    return torch.stack([flat.sum(), (flat * ramp).sum()]).numpy().tobytes()
 
 
 def load_part(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype, without: tuple[str, ...] = ()) -> Any:

@@ -21,7 +21,8 @@ from ..errors import InvalidInput, ModelUnavailable
 from ..types import AND, Capture, Heads, Posterior, Taps
 from .base import Card
 from .capture import attend, run_tapped, unet_taps
-from .diffusion import DiffusionBackbone, Encoder, load_part, weight_sums
+from .common import load_pretrained, weight_sums
+from .diffusion import DiffusionBackbone, Encoder, load_part
 from .pixels import PixelBlocks
 from .words import WordTable, split_words
 
@@ -74,19 +75,12 @@ class ClipText:
         """
         from safetensors import SafetensorError
         from transformers import CLIPTextModel
-        from transformers.utils import logging
 
         tokenizer = self._tokenizer()
-
-        shows_bars = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()
         try:
-            encoder = CLIPTextModel.from_pretrained(self.folder / "text_encoder", local_files_only=True)
+            encoder = load_pretrained(CLIPTextModel, self.folder / "text_encoder")
         except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
             raise _unusable(self.folder, error) from error
-        finally:
-            if shows_bars:
-                logging.enable_progress_bar()
         length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
         ids = tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
         with torch.no_grad():

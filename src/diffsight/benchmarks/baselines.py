@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..backbones.base import Card, ReadSettings, Tap, TapTable
-from ..errors import InvalidInput
+from ..backbones.base import Card, Tap, TapTable
+from ..backbones.common import Noiseless, clean_settings
 from ..grid import Size
-from ..types import Capture, Heads, Posterior, Taps
+from ..types import Capture, Posterior, Taps
 
 
-class RawPixels:
+class RawPixels(Noiseless):
     """A backbone without a network: the feature of a cell is its block of pixels, centred at grey.
 
     Args:
@@ -23,7 +21,7 @@ class RawPixels:
     """
 
     def __init__(self, size: Size = (128, 128), stride: int = 4) -> None:
-        settings = ReadSettings(stage="pixels", timestep=0, ensemble=1, size=size, noise=False)
+        settings = clean_settings("pixels", size)
         self.card = Card(
             "raw pixels", "no network", "-", 0, "-", dict.fromkeys(("semantic", "geometric", "temporal"), settings)
         )
@@ -37,25 +35,9 @@ class RawPixels:
         latent = F.pixel_unshuffle(pixels * 2 - 1, self.multiple)
         return Posterior(latent, torch.zeros_like(latent))
 
-    def add_noise(self, latent: Tensor, noise: Tensor, timestep: int) -> Tensor:
-        """Leave the latent as it is."""
-        return latent
-
-    def context(self, prompts: Sequence[str]) -> Tensor:
-        """An empty context."""
-        return torch.zeros(len(prompts), 0, 0)
-
-    def find_words(self, prompt: str, words: Sequence[str]) -> list[tuple[int, ...]]:
-        """Refuse: pixels know no words."""
-        raise InvalidInput(f"raw pixels know no words, so not {', '.join(words)}; use a model")
-
     def read(self, latent: Tensor, timestep: int, context: Tensor, taps: Taps) -> Capture:
         """Return the blocks."""
         return Capture(taps, (latent,))
-
-    def attend(self, layer: str, query: Tensor, context: Tensor, heads: Heads = "all") -> Tensor:
-        """Refuse: pixels have no attention."""
-        raise InvalidInput(f"raw pixels have no attention layer {layer!r}; use a model")
 
     def untrained(self, seed: int = 0) -> RawPixels:
         """There is nothing to train."""

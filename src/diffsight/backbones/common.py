@@ -1,0 +1,116 @@
+"""What several backbones need: digests of weights, normalised pixels, and the answers of a network without text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InvalidInput
+from ..grid import FitKind, Size
+from ..types import Heads, Posterior
+from .base import Card, ReadSettings
+
+Colour = tuple[float, float, float]
+
+IMAGENET_MEAN: Colour = (0.485, 0.456, 0.406)
+IMAGENET_STD: Colour = (0.229, 0.224, 0.225)
+
+
+def weight_sums(weight: Tensor) -> bytes:
+    """Two sums that a change of any entry, or of their order, alters."""
+    flat = weight.detach().flatten().double().cpu()
+    ramp = torch.linspace(0.5, 1.5, flat.numel(), dtype=torch.float64)
+    return torch.stack([flat.sum(), (flat * ramp).sum()]).numpy().tobytes()
+
+
+def weight_digest(module: nn.Module, facts: str | bytes) -> str:
+    """A short digest of every weight's name, shape and sums, and of the facts that weights do not tell."""
+    digest = hashlib.blake2b(facts.encode() if isinstance(facts, str) else facts, digest_size=16)
+    for name, weight in module.state_dict().items():
+        digest.update(f"{name}{tuple(weight.shape)}".encode() + weight_sums(weight))
+    return digest.hexdigest()
+
+
+def check_sides(pixels: Tensor, multiple: int) -> None:
+    """Refuse an input whose sides a network cannot divide into its cells.
+
+    Raises:
+        InvalidInput: if a side is not a multiple.
+    """
+    height, width = pixels.shape[-2:]
+    if height % multiple or width % multiple:
+        raise InvalidInput(f"the network's input is {width}x{height}; both sides must be a multiple of {multiple}")
+
+
+def normalise(pixels: Tensor, mean: Colour, std: Colour) -> Posterior:
+    """Shift and scale the colours of (B, 3, H, W) in [0, 1]; there is nothing to be unsure of."""
+    shift, scale = (torch.tensor(colour, device=pixels.device).reshape(3, 1, 1) for colour in (mean, std))
+    latent = (pixels.float() - shift) / scale
+    return Posterior(latent, torch.zeros_like(latent))
+
+
+def clean_settings(stage: str, size: Size, fit: FitKind = "stretch") -> ReadSettings:
+    """Settings for a network that takes neither noise nor timestep: one pass."""
+    return ReadSettings(stage=stage, timestep=0, ensemble=1, size=size, fit=fit, noise=False)
+
+
+def load_pretrained(network: Any, folder: Path, **options: Any) -> Any:
+    """Load a model of the transformers library from a folder, quietly and whole.
+
+    Args:
+        network: its class.
+        folder: with ``config.json`` and the weights; weights of parts that the class lacks are left out.
+        **options: for ``from_pretrained``.
+
+    Raises:
+        RuntimeError: if a weight is missing; the library itself would make one up.
+    """
+    from transformers.utils import logging
+
+    verbosity, shows_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        model, report = network.from_pretrained(folder, local_files_only=True, output_loading_info=True, **options)
+    finally:
+        logging.set_verbosity(verbosity)
+        if shows_bars:
+            logging.enable_progress_bar()
+    if missing := sorted(report["missing_keys"]):
+        raise RuntimeError(f"{len(missing)} of its weights are missing, such as {missing[0]}")
+    return model
+
+
+class Textless:
+    """What every network that takes no text answers alike."""
+
+    card: Card
+
+    def context(self, prompts: Sequence[str]) -> Tensor:
+        """An empty context for each prompt."""
+        return torch.zeros(len(prompts), 0, 0)
+
+    def find_words(self, prompt: str, words: Sequence[str]) -> NoReturn:
+        """Refuse: the network reads no words."""
+        raise InvalidInput(
+            f"the model {self.card.name!r} reads no words, so not {', '.join(words)}; use a model that reads text"
+        )
+
+    def attend(self, layer: str, query: Tensor, context: Tensor, heads: Heads = "all") -> NoReturn:
+        """Refuse: without text there is no cross-attention."""
+        raise InvalidInput(
+            f"the model {self.card.name!r} has no cross-attention, so no layer {layer!r}; use a model that reads text"
+        )
+
+
+class Noiseless(Textless):
+    """What every network that takes neither text nor noise answers alike."""
+
+    def add_noise(self, latent: Tensor, noise: Tensor, timestep: int) -> Tensor:
+        """Leave the latent as it is."""
+        return latent

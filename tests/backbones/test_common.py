@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from diffsight.backbones.common import check_sides, weight_digest
+from diffsight.benchmarks.baselines import RawPixels
+from diffsight.errors import InvalidInput
+
+
+def module(weight, name="weight"):
+    return nn.ParameterDict({name: nn.Parameter(torch.tensor(weight))})
+
+
+def test_a_digest_tells_entries_order_shape_names_and_facts_apart():
+    modules = [
+        module([1.0, 2.0, 3.0]),
+        module([1.0, 3.0, 2.0]),
+        module([1.0, 2.0, 3.5]),
+        module([[1.0, 2.0, 3.0]]),
+        module([1.0, 2.0, 3.0], "other"),
+    ]
+    digests = {weight_digest(m, facts) for m in modules for facts in ("float32", "float16")}
+    assert len(digests) == 10
+    assert weight_digest(module([1.0, 2.0, 3.0]), b"float32") in digests
+
+
+def test_sides_are_held_to_the_multiple():
+    check_sides(torch.zeros(1, 3, 28, 42), 14)
+    for shape in ((1, 3, 28, 40), (1, 3, 30, 42)):
+        with pytest.raises(InvalidInput, match=f"{shape[3]}x{shape[2]}; both sides must be a multiple of 14"):
+            check_sides(torch.zeros(shape), 14)
+
+
+def test_raw_pixels_know_no_words_and_no_attention():
+    raw = RawPixels((64, 64), 4)
+    assert raw.context(["a cat", ""]).shape == (2, 0, 0)
+    with pytest.raises(InvalidInput, match="'raw pixels' reads no words, so not cat"):
+        raw.find_words("a cat", ["cat"])
+    with pytest.raises(InvalidInput, match="no layer 'up1'"):
+        raw.attend("up1", torch.zeros(1), torch.zeros(1))
