@@ -25,6 +25,7 @@ FLOORS = {
     "benchmarks": 7,
     "training": 7,
     "draw": 8,
+    "doctor": 8,
     "api": 9,
     "__init__": 9,
     "cli": 10,
