@@ -314,7 +314,7 @@ def test_what_is_not_offered_says_so(backbone):
         backbone.context(["a dog"])
     with pytest.raises(InvalidInput, match="no attention layer"):
         backbone.read(latent, 260, backbone.context(["", ""]), Taps(self_attention=("single0",)))
-    with pytest.raises(InvalidInput, match="no cross-attention"):
+    with pytest.raises(InvalidInput, match="reads no words"):
         backbone.find_words("a cat", ["cat"])
     with pytest.raises(InvalidInput, match="no cross-attention"):
         backbone.attend("single0", tokens, tokens)

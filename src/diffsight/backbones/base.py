@@ -59,7 +59,7 @@ class TapTable:
         wanted += [(name, "attention layer", layers) for names in joined for name in names.split(AND)]
         for name, kind, known in wanted:
             if name not in known:
-                raise InvalidInput(f"this model has no {kind} {name!r}; it has {', '.join(known)}")
+                raise InvalidInput(f"this model has no {kind} {name!r}; it has {', '.join(known) or 'none'}")
         for names in joined:
             strides = {tap.stride for tap in self.attention if tap.name in names.split(AND)}
             if len(strides) > 1:

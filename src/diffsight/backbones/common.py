@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InvalidInput
@@ -84,6 +85,19 @@ def load_pretrained(network: Any, folder: Path, **options: Any) -> Any:
     if missing := sorted(report["missing_keys"]):
         raise RuntimeError(f"{len(missing)} of its weights are missing, such as {missing[0]}")
     return model
+
+
+def join_pooled(tokens: Tensor, pooled: Tensor) -> Tensor:
+    """Append the text's pooled vectors (N, P) to its tokens (N, T, C) as one more row, filled up with zeros.
+
+    So that a context is one tensor, (N, T + 1, C), whatever else than tokens the network wants.
+    """
+    return torch.cat([tokens, F.pad(pooled, (0, tokens.shape[2] - pooled.shape[1]))[:, None]], dim=1)
+
+
+def split_pooled(context: Tensor, channels: int) -> tuple[Tensor, Tensor]:
+    """Tokens and pooled vectors again, of a context made by ``join_pooled``."""
+    return context[:, :-1], context[:, -1, :channels]
 
 
 class Textless:

@@ -6,7 +6,6 @@ returns them. Attention cannot be read: there is no cross-attention, and text an
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,14 +14,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InvalidInput, ModelUnavailable
-from ..types import Capture, Heads, Posterior, Taps
+from ..types import Capture, Posterior, Taps
 from .base import Card, ReadSettings, Tap, TapTable, Task
+from .common import Textless, check_sides, join_pooled, split_pooled, weight_digest
+from .diffusion import load_part
 from .dit import FAMILIES, PATCH, STEPS, DitSettings, block_paths, read_blocks
-from .latent import VaeEncoder, _load_part, _sums
+from .latent import VaeEncoder
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class PromptEmbedding:
     pooled: Tensor
 
 
-class DitBackbone:
+class DitBackbone(Textless):
     """A frozen diffusion transformer with its encoder.
 
     Args:
@@ -75,10 +75,7 @@ class DitBackbone:
         """A short digest of architecture, settings, number format, encoder and every weight's sums."""
         config = {key: value for key, value in dict(self.transformer.config).items() if not key.startswith("_")}
         facts = (json.dumps(config, sort_keys=True, default=str), self.settings, self.dtype, self.shift)
-        digest = hashlib.blake2b(f"{facts} {self.encoder.describe()}".encode(), digest_size=16)
-        for name, weight in self.transformer.state_dict().items():
-            digest.update(f"{name}{tuple(weight.shape)}".encode() + _sums(weight))
-        return digest.hexdigest()
+        return weight_digest(self.transformer, f"{facts} {self.encoder.describe()}")
 
     def encode(self, pixels: Tensor) -> Posterior:
         """Turn (B, 3, H, W) in [0, 1] into a clean float32 latent (B, c, H / stride, W / stride), shifted and scaled.
@@ -86,11 +83,7 @@ class DitBackbone:
         Raises:
             InvalidInput: if a side is not a multiple of a token's.
         """
-        height, width = pixels.shape[-2:]
-        if height % self.multiple or width % self.multiple:
-            raise InvalidInput(
-                f"the network's input is {width}x{height}; both sides must be a multiple of {self.multiple}"
-            )
+        check_sides(pixels, self.multiple)
         with torch.no_grad():
             posterior = self.encoder(pixels.to(self.device, self.dtype) * 2 - 1)
         return replace(posterior, mean=posterior.mean - self.shift * self.encoder.vae.config.scaling_factor)
@@ -106,9 +99,7 @@ class DitBackbone:
         return torch.lerp(latent, noise, timestep / STEPS)
 
     def context(self, prompts: Sequence[str]) -> Tensor:
-        """The given embeddings of N prompts as (N, 1 + tokens, channels).
-
-        Row 0 is the pooled embedding, filled up with zeros, so that a context is one tensor as it is everywhere.
+        """The given embeddings of N prompts as (N, tokens + 1, channels), the pooled one last.
 
         Raises:
             InvalidInput: for a prompt whose embedding was not given.
@@ -119,11 +110,9 @@ class DitBackbone:
                 f"the embedding of the prompt {unknown[0]!r} was not given (known: {known}); compute it with "
                 "encode_prompt of the model's diffusers pipeline"
             )
-        rows = []
-        for embedding in (self.prompts[prompt] for prompt in prompts):
-            filled = F.pad(embedding.pooled, (0, embedding.tokens.shape[1] - len(embedding.pooled)))
-            rows.append(torch.cat([filled[None], embedding.tokens]))
-        return torch.stack(rows).to(self.device, self.dtype)
+        found = [self.prompts[prompt] for prompt in prompts]
+        tokens, pooled = torch.stack([own.tokens for own in found]), torch.stack([own.pooled for own in found])
+        return join_pooled(tokens, pooled).to(self.device, self.dtype)
 
     def read(self, latent: Tensor, timestep: int, context: Tensor, taps: Taps) -> Capture:
         """Run one pass on (B, c, h, w) up to the last wanted block; each map is (B, C, h / 2, w / 2).
@@ -134,27 +123,12 @@ class DitBackbone:
             InvalidInput: for an unknown block, or for attention, which is not offered.
         """
         self.taps.check(taps)
-        context = context.to(self.device, self.dtype)
-        pooled = context[:, 0, : self.transformer.config.pooled_projection_dim]
+        tokens, pooled = split_pooled(
+            context.to(self.device, self.dtype), self.transformer.config.pooled_projection_dim
+        )
         latent = latent.to(self.device, self.dtype)
-        found = read_blocks(self.transformer, latent, timestep, context[:, 1:], pooled, taps.features, self.settings)
+        found = read_blocks(self.transformer, latent, timestep, tokens, pooled, taps.features, self.settings)
         return Capture(taps, tuple(found[name] for name in taps.features))
-
-    def find_words(self, prompt: str, words: Sequence[str]) -> list[tuple[int, ...]]:
-        """Not offered: words are found by their cross-attention.
-
-        Raises:
-            InvalidInput: always.
-        """
-        raise InvalidInput("a diffusion transformer has no cross-attention to find words by; use Stable Diffusion 1.x")
-
-    def attend(self, layer: str, query: Tensor, context: Tensor, heads: Heads = "all") -> Tensor:
-        """Not offered.
-
-        Raises:
-            InvalidInput: always.
-        """
-        raise InvalidInput("a diffusion transformer has no cross-attention; use Stable Diffusion 1.x")
 
     def untrained(self, seed: int = 0) -> DitBackbone:
         """The same architecture, encoder and prompts with random transformer weights."""
@@ -193,9 +167,9 @@ def load_dit(
         kind = json.loads((folder / "transformer" / "config.json").read_text())["_class_name"]
         if kind not in FAMILIES:
             raise ValueError(f"its transformer is a {kind}; known are {', '.join(FAMILIES)}")
-        transformer = _load_part(getattr(diffusers, kind), folder / "transformer", device, dtype)
+        transformer = load_part(getattr(diffusers, kind), folder / "transformer", device, dtype)
         unwanted = ("decoder", "post_quant_conv")
-        vae = _load_part(diffusers.AutoencoderKL, folder / "vae", device, dtype, without=unwanted)
+        vae = load_part(diffusers.AutoencoderKL, folder / "vae", device, dtype, without=unwanted)
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise ModelUnavailable(
             f"{folder} is not a usable diffusion transformer ({' '.join(str(error).split())[:300]}); it must hold "

@@ -97,6 +97,8 @@ def task_settings(card: Card, task: str) -> ReadSettings:
     """
     if task not in get_args(Task):
         raise InvalidInput(f"unknown task {task!r}; choose one of {', '.join(get_args(Task))}")
+    if task not in card.tasks:
+        raise InvalidInput(f"{card.name} has no settings for the task {task!r}; it has {', '.join(card.tasks)}")
     return card.tasks[task]  # type: ignore[index]
 
 

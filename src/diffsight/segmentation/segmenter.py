@@ -154,6 +154,11 @@ class Segmenter:
         self.settings = defaults[solver] if settings is None else settings
         if type(self.settings) is not type(defaults[solver]):
             raise InvalidInput(f"solver {solver!r} takes {type(defaults[solver]).__name__}, not {self.settings!r}")
+        if self.settings.of != "features" and not self.backbone.taps.attention:
+            raise InvalidInput(
+                f"the model {self.backbone.card.name!r} gives no self-attention, which this solver needs; use a Stable "
+                "Diffusion model, or the solver ncut"
+            )
         self.solver = solver
         self.reading = adjust(task_settings(self.backbone.card, "segmentation"), changes)
         self.probe = Probe(self.backbone, store=store)
@@ -303,7 +308,7 @@ class Segmenter:
 
     def _input_size(self, picture: Picture) -> Size:
         """The network's input for a photo: of its shape and the area asked for, in steps of the coarsest layer."""
-        step = max(tap.stride for tap in self.backbone.taps.attention)
+        step = max((tap.stride for tap in self.backbone.taps.attention), default=self.backbone.multiple)
         if min(self.reading.size) < 1:
             raise InvalidInput(f"size {self.reading.size} does not suit; both sides must be multiples of {step}")
         if self.reading.fit != "stretch":
