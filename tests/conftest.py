@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from .hub import hub  # noqa: F401
+
 TINY_UNET = {
     "sample_size": 8,
     "in_channels": 4,
@@ -61,12 +63,12 @@ def tiny_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pad_token_id=299,
         )
     ).save_pretrained(folder / "text_encoder")
-    _write_tokenizer(folder / "tokenizer")
+    write_tokenizer(folder / "tokenizer")
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
     return folder
 
 
-def _write_tokenizer(folder: Path) -> None:
+def write_tokenizer(folder: Path) -> None:
     """A CLIP tokenizer that knows single characters only, in the files that every SD repository carries."""
     from transformers import CLIPTokenizer
 

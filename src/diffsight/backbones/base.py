@@ -127,6 +127,7 @@ class Card:
         merge_threshold: distance (nats) below which DiffSeg merges this model's attention maps.
         cut_threshold: cost below which DiffCut cuts this model's features.
         prompt: settings of prompt matching in which this model differs from the paper's, by name.
+        kind: of network, by which its loader is chosen.
     """
 
     name: str
@@ -138,6 +139,7 @@ class Card:
     merge_threshold: float = 1.1
     cut_threshold: float = 0.2
     prompt: dict[str, Any] = field(default_factory=dict, repr=False)
+    kind: Literal["stable-diffusion"] = "stable-diffusion"
 
 
 class Backbone(Protocol):

@@ -18,16 +18,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..errors import InvalidInput, ModelUnavailable
+from ..errors import InvalidInput
 from ..types import AND, Capture, Heads, Posterior, Taps
 from .base import Card
 from .capture import attend, run_tapped, unet_taps
+from .parts import load_schedule, load_text_encoder, load_unet, load_vae, unusable
 from .pixels import PixelBlocks
+from .weights import Weights
 from .words import WordTable, split_words
-
-SCHEDULE_KEYS = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "trained_betas")
-"""What the noise schedule is made from; every scheduler class stores it under these names."""
-
 
 def _sums(weight: Tensor) -> bytes:
     """Two sums that a change of any entry, or of their order, alters."""
@@ -82,8 +80,9 @@ class VaeEncoder:
 class ClipText:
     """A CLIP text encoder that is loaded for new prompts and released again."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, weights: Weights, dtype: torch.dtype) -> None:
+        self.weights = weights
+        self.dtype = dtype
 
     def __call__(self, prompts: Sequence[str]) -> Tensor:
         """Embed N prompts as (N, 77, channels).
@@ -92,20 +91,12 @@ class ClipText:
             ModelUnavailable: if tokenizer or encoder cannot be loaded.
         """
         from safetensors import SafetensorError
-        from transformers import CLIPTextModel
-        from transformers.utils import logging
 
         tokenizer = self._tokenizer()
-
-        shows_bars = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()
         try:
-            encoder = CLIPTextModel.from_pretrained(self.folder / "text_encoder", local_files_only=True)
+            encoder = load_text_encoder(self.weights, self.dtype)
         except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
-            raise _unusable(self.folder, error) from error
-        finally:
-            if shows_bars:
-                logging.enable_progress_bar()
+            raise unusable(self.weights.having("text_encoder"), error) from error
         length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
         ids = tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
         with torch.no_grad():
@@ -120,10 +111,11 @@ class ClipText:
     def _tokenizer(self) -> Any:
         from transformers import CLIPTokenizerFast
 
+        folder = self.weights.having("tokenizer")
         try:
-            return CLIPTokenizerFast.from_pretrained(self.folder / "tokenizer", local_files_only=True)
+            return CLIPTokenizerFast.from_pretrained(folder / "tokenizer", local_files_only=True)
         except (OSError, ValueError, TypeError, RuntimeError) as error:
-            raise _unusable(self.folder, error) from error
+            raise unusable(folder, error) from error
 
 
 class WordText:
@@ -289,81 +281,26 @@ class LatentBackbone:
         return total
 
 
-def load_latent(folder: Path, card: Card, device: torch.device, dtype: torch.dtype) -> LatentBackbone:
-    """Assemble a backbone from a folder in the hub's layout (``unet``, ``scheduler``, ``text_encoder``, ``vae`` ...).
+def load_latent(weights: Weights, card: Card, device: torch.device, dtype: torch.dtype) -> LatentBackbone:
+    """Assemble a backbone from the parts of a Stable Diffusion network, or of the bundled one.
 
     Raises:
-        ModelUnavailable: if the folder lacks a part or a part does not fit.
+        ModelUnavailable: if a part is lacking or does not fit.
     """
-    from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
     from safetensors import SafetensorError
 
+    path = weights.path
     try:
-        unet = _load_part(UNet2DConditionModel, folder / "unet", device, dtype)
-        schedule = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
-        if not ("trained_betas" in schedule or {"beta_schedule", "beta_start", "beta_end"} <= schedule.keys()):
-            raise KeyError("scheduler_config.json names no noise schedule")
-        alphas = DDPMScheduler(**{k: v for k, v in schedule.items() if k in SCHEDULE_KEYS}).alphas_cumprod.double()
-        index = json.loads((folder / "model_index.json").read_text()) if (folder / "model_index.json").exists() else {}
+        unet = load_unet(weights, device, dtype)
+        alphas = load_schedule(weights)
+        index = json.loads((path / "model_index.json").read_text()) if (path / "model_index.json").exists() else {}
         encoder: Encoder
-        if (folder / "pixels").is_dir():
-            encoder = PixelBlocks.from_pretrained(folder / "pixels")
+        if (path / "pixels").is_dir():
+            encoder = PixelBlocks.from_pretrained(path / "pixels")
         else:
-            vae = _load_part(AutoencoderKL, folder / "vae", device, dtype, without=("decoder", "post_quant_conv"))
-            encoder = VaeEncoder(vae.eval().requires_grad_(False))
+            encoder = VaeEncoder(load_vae(weights, device, dtype).eval().requires_grad_(False))
         is_words = index.get("text_encoder", [""])[-1] == "WordTable"
-        text: Text = WordText(folder) if is_words else ClipText(folder)
-        for part in () if is_words else ("tokenizer", "text_encoder"):
-            if not (folder / part).is_dir():
-                raise FileNotFoundError(f"no {part}/")
+        text: Text = WordText(path) if is_words else ClipText(weights, dtype)
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        raise _unusable(folder, error) from error
+        raise unusable(path, error) from error
     return LatentBackbone(card, unet, encoder, alphas, text, device, dtype)
-
-
-def _unusable(folder: Path, error: Exception) -> ModelUnavailable:
-    from safetensors import SafetensorError
-
-    if isinstance(error, SafetensorError):
-        return ModelUnavailable(f"a weights file in {folder} is damaged or cut off ({error}); fetch the model again")
-    return ModelUnavailable(
-        f"{folder} is not a usable model ({' '.join(str(error).split())[:300]}); it must hold unet/, scheduler/, "
-        "text_encoder/, tokenizer/ and vae/ as a Stable Diffusion repository does"
-    )
-
-
-def _load_part(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype, without: tuple[str, ...] = ()) -> Any:
-    """Build a diffusers module from its folder without its unwanted children, holding the weights once in memory."""
-    from safetensors.torch import load_file
-
-    config = json.loads((folder / "config.json").read_text())
-    with torch.device("meta"):
-        module = kind.from_config(config)
-    for child in without:
-        setattr(module, child, None)
-    state = {}
-    for path in _weight_files(folder):
-        kept = {k: v for k, v in load_file(path).items() if k.split(".")[0] not in without}
-        state.update({_modern(k): v.to(device, dtype) for k, v in kept.items()})
-    module.load_state_dict(state, assign=True)
-    return module
-
-
-def _modern(key: str) -> str:
-    """The present name of a weight; autoencoders saved before 2023 call their attention projections otherwise."""
-    for old, new in ((".query.", ".to_q."), (".key.", ".to_k."), (".value.", ".to_v."), (".proj_attn.", ".to_out.0.")):
-        key = key.replace(old, new)
-    return key
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a part: the plain one, else its fp16 variant, else the shards of an index."""
-    stem = "diffusion_pytorch_model"
-    for name in (f"{stem}.safetensors", f"{stem}.fp16.safetensors"):
-        if (folder / name).exists():
-            return [folder / name]
-    for name in (f"{stem}.safetensors.index.json", f"{stem}.safetensors.index.fp16.json"):
-        if (folder / name).exists():
-            shards = json.loads((folder / name).read_text())["weight_map"].values()
-            return [folder / shard for shard in sorted(set(shards))]
-    raise FileNotFoundError(f"{folder} holds no {stem}.safetensors")

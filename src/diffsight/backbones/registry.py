@@ -11,7 +11,8 @@ from typing import get_args
 from ..device import pick_device, pick_dtype
 from ..errors import InvalidInput, ModelUnavailable
 from .base import Backbone, Card, ReadSettings, Task
-from .weights import BUNDLED, HUB_ID, from_hub, is_cached
+from .latent import load_latent
+from .weights import NETWORKS, Network, Weights, checkpoint, network_of, resolve, search
 
 
 def _sd_tasks(side: int) -> dict[Task, ReadSettings]:
@@ -22,6 +23,12 @@ def _sd_tasks(side: int) -> dict[Task, ReadSettings]:
         "temporal": ReadSettings(stage="up2", timestep=51, ensemble=8, size=(480, 832)),
         "segmentation": ReadSettings(stage="down2.a1.self", timestep=300, ensemble=1, size=(512, 512), noise=False),
     }
+
+
+def _clean_tasks(side: int) -> dict[Task, ReadSettings]:
+    """The settings of CleanDIFT (arXiv 2412.03439): one pass on the clean latent, whose timestep stays at 261."""
+    clean = {"timestep": 261, "ensemble": 1, "noise": False}
+    return {task: replace(settings, **clean) for task, settings in _sd_tasks(side).items()}
 
 
 POCKET_TASKS: dict[Task, ReadSettings] = {
@@ -80,13 +87,29 @@ CARDS: dict[str, Card] = {
             source="CompVis/stable-diffusion-v1-4",
             tasks=_sd_tasks(512),
         ),
+        Card(
+            name="cleandift-sd-2.1",
+            about="CleanDIFT's UNet in Stable Diffusion 2.1, 768 px; one pass without noise; prompt: A photo of a THING",
+            licence="MIT (UNet), CreativeML Open RAIL++-M",
+            parameters=1240,
+            source="CompVis/cleandift",
+            tasks=_clean_tasks(768),
+        ),
+        Card(
+            name="cleandift-sd-1.5",
+            about="CleanDIFT's UNet in Stable Diffusion 1.5, 512 px; one pass without noise; prompt: A photo of a THING",
+            licence="MIT (UNet), CreativeML Open RAIL-M",
+            parameters=1017,
+            source="CompVis/cleandift",
+            tasks=_clean_tasks(512),
+        ),
     )
 }
 
 
 def is_here(card: Card) -> bool:
     """Whether a model can be loaded without the network."""
-    return (BUNDLED / card.name / "unet").is_dir() if card.source == "bundled" else is_cached(card.source)
+    return search(NETWORKS[card.name]).found is not None
 
 
 def task_settings(card: Card, task: str) -> ReadSettings:
@@ -100,12 +123,20 @@ def task_settings(card: Card, task: str) -> ReadSettings:
     return card.tasks[task]  # type: ignore[index]
 
 
-def load(model: str | Path = "pocket", *, device: str | None = None, dtype: str | None = None) -> Backbone:
+def load(
+    model: str | Path = "pocket",
+    *,
+    weights: str | Path | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+) -> Backbone:
     """Load a frozen network.
 
     Args:
-        model: a name that ``diffsight models`` lists; a folder in the layout of a Stable Diffusion repository; or a hub
-            id, ``owner/name`` or ``owner/name@revision``.
+        model: a name that ``diffsight models`` lists; a folder in the layout of a Stable Diffusion repository; a single
+            file (a checkpoint in the original layout, or a UNet alone); or a hub id, ``owner/name`` or
+            ``owner/name@revision``.
+        weights: a folder, file or hub id whose weights a model known by name gets instead of its own.
         device: a torch device; the best one at hand if left out.
         dtype: float32, float16 or bfloat16; what suits the device if left out.
 
@@ -113,41 +144,52 @@ def load(model: str | Path = "pocket", *, device: str | None = None, dtype: str 
         InvalidInput: for an unknown name, device or dtype.
         ModelUnavailable: if the weights cannot be had, with what was tried and the ways out.
     """
-    from .latent import load_latent
-
     name = str(model)
     where = pick_device(device)
     number_format = pick_dtype(where, dtype)
+    half = number_format.itemsize == 2
     if name in CARDS:
         card = CARDS[name]
-        folder = BUNDLED / name if card.source == "bundled" else from_hub(card.source, name)
-    elif Path(name).is_dir():
-        folder = Path(name)
-        card = _folder_card(folder, name)
-    elif Path(name).exists():
-        raise InvalidInput(f"{name} is a file; give the folder of a model (holding unet/, scheduler/ ...)")
-    elif HUB_ID.fullmatch(name) and not name.startswith("."):
-        folder = from_hub(name, name)
-        card = _folder_card(folder, name)
+        found = resolve(NETWORKS[name], weights, half=half)
+    elif weights is not None:
+        raise InvalidInput(f"weights go with a model known by name ({', '.join(CARDS)}), not with {name!r}")
     else:
+        found = _named(name, half)
+        card = _own_card(found, name)
+    return load_latent(found, card, where, number_format)
+
+
+def _named(name: str, half: bool) -> Weights:
+    """The weights of a folder, a file or a hub id."""
+    if Path(name).exists():
+        return resolve(Network(name, None, ()), name, half=half)
+    network = network_of(name)
+    if network is None:
         close = get_close_matches(name, CARDS, n=1, cutoff=0.4)
         hint = f"; did you mean {close[0]!r}?" if close else "."
         raise InvalidInput(
-            f"unknown model {name!r}{hint} Known: {', '.join(CARDS)}; or give a folder or a hub id (owner/name)"
+            f"unknown model {name!r}{hint} Known: {', '.join(CARDS)}; or give a folder, a file or a hub id (owner/name)"
         )
-    return load_latent(folder, card, where, number_format)
+    return resolve(network, half=half)
 
 
-def _folder_card(folder: Path, name: str) -> Card:
+def _own_card(weights: Weights, name: str) -> Card:
     """A card for weights that the registry does not know, from their configuration."""
+    is_pocket = (weights.path / "pixels").is_dir()
+    card = Card(name, "weights of your own", "see their source", float("nan"), str(weights.path), POCKET_TASKS)
+    if is_pocket:
+        return replace(card, merge_threshold=POCKET_MERGE_THRESHOLD, prompt=POCKET_PROMPT)
+    return replace(card, tasks=_sd_tasks(8 * _sample_size(weights.path)))
+
+
+def _sample_size(path: Path) -> int:
+    """Side of the latent that a UNet was trained on."""
+    if path.is_file():
+        return checkpoint.sample_size(path)
     try:
-        config = json.loads((folder / "unet" / "config.json").read_text())
-        is_pocket = (folder / "pixels").is_dir()
-        tasks = POCKET_TASKS if is_pocket else _sd_tasks(8 * int(config["sample_size"]))
+        return int(json.loads((path / "unet" / "config.json").read_text())["sample_size"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelUnavailable(
-            f"{name} is not a model folder ({' '.join(str(error).split())[:160]}); it must hold unet/config.json, "
+            f"{path} is not a model folder ({' '.join(str(error).split())[:160]}); it must hold unet/config.json, "
             "scheduler/, text_encoder/, tokenizer/ and vae/ as a Stable Diffusion repository does"
         ) from None
-    card = Card(name, "weights from a folder", "see their source", float("nan"), str(folder), tasks)
-    return replace(card, merge_threshold=POCKET_MERGE_THRESHOLD, prompt=POCKET_PROMPT) if is_pocket else card
