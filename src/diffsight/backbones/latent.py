@@ -27,6 +27,7 @@ from .pixels import PixelBlocks
 from .weights import Weights
 from .words import WordTable, split_words
 
+
 def _sums(weight: Tensor) -> bytes:
     """Two sums that a change of any entry, or of their order, alters."""
     flat = weight.detach().flatten().double().cpu()

@@ -242,7 +242,7 @@ def _unpickle(path: Path) -> State:
 
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError) as error:
+    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, LookupError, TypeError) as error:
         code = re.search(r"GLOBAL (\S+)", str(error))
         why = f"it would run {code[1]}" if code else "it is damaged, cut off, or no checkpoint"
         raise ModelUnavailable(f"{path} was not read: {why}; use the .safetensors file of this model") from None

@@ -250,7 +250,9 @@ def _file(wish: _Wish, file: Held, origin: str) -> Weights:
     content = checkpoint.inspect(file.path)
     known = wish.network.base or wish.network.name
     if any(known in family and version != content.version for version, family in FAMILIES.items()):
-        raise ModelUnavailable(f"{file.path} ({origin}) is of Stable Diffusion {content.version}.x; that is not {known}")
+        raise ModelUnavailable(
+            f"{file.path} ({origin}) is of Stable Diffusion {content.version}.x; that is not {known}"
+        )
     if not content.holds & wish.parts:
         raise Missing(f"{file.path} holds no {' or '.join(sorted(wish.parts))}")
     lacking = wish.parts - content.holds

@@ -138,7 +138,11 @@ def _reason(error: Exception, place: Place) -> str:
     if isinstance(error, RevisionNotFoundError):
         return f"it has no revision {place.revision}"
     if isinstance(error, HfHubHTTPError):
-        hints = {403: " (refused: this token may not read it)", 429: " (too many requests: wait a few minutes)"}
+        hints = {
+            401: " (run hf auth login)",
+            403: " (refused: this token may not read it)",
+            429: " (too many requests: wait a few minutes)",
+        }
         status = error.response.status_code
         return f"it answered {status}{hints.get(status, '')}"
     text = shorten(" ".join(str(error).split()), 120, placeholder=" ...")
