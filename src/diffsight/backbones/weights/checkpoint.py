@@ -165,7 +165,7 @@ def read_vae(path: Path) -> tuple[dict[str, Any], State]:
 
 
 def read_text_encoder(path: Path) -> Any:
-    """A ``CLIPTextModel`` with the file's weights; of OpenCLIP all layers but the last, as Stable Diffusion 2.x reads."""
+    """A ``CLIPTextModel`` with the file's weights; of OpenCLIP all layers but the last, which 2.x does not use."""
     from diffusers.loaders.single_file_utils import convert_ldm_clip_checkpoint, convert_open_clip_checkpoint
     from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -222,7 +222,7 @@ def _shapes(path: Path) -> State:
         )
     try:
         with safe_open(path, "pt") as file:
-            return {key: torch.empty(file.get_slice(key).get_shape(), device="meta") for key in file.keys()}
+            return {key: torch.empty(file.get_slice(key).get_shape(), device="meta") for key in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ModelUnavailable(f"{path} is damaged or cut off ({error}); fetch it again") from None
 
@@ -233,7 +233,7 @@ def _read(path: Path, wanted: Callable[[str], bool]) -> State:
     if path.suffix in PICKLES:
         return {key: tensor for key, tensor in _unpickle(path).items() if wanted(key)}
     with safe_open(path, "pt") as file:
-        return {key: file.get_tensor(key) for key in file.keys() if wanted(key)}
+        return {key: file.get_tensor(key) for key in file.keys() if wanted(key)}  # noqa: SIM118
 
 
 def _unpickle(path: Path) -> State:

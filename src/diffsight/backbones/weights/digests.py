@@ -52,16 +52,17 @@ class Held:
         return "intact" if self.is_intact(remembered=False) else "damaged"
 
 
-def check(files: tuple[Held, ...], remedy: str) -> None:
+def check(files: tuple[Held, ...]) -> None:
     """Refuse a file that is not what it must be; gigabytes are read once, then remembered.
 
     Raises:
-        ModelUnavailable: names the file, both digests and the remedy.
+        ModelUnavailable: names the file and both digests.
     """
     for file in files:
         if not file.is_intact():
             raise ModelUnavailable(
-                f"{file.path} is damaged or was replaced: its digest is {file.actual()}, it must be {file.digest}; {remedy}"
+                f"{file.path} is damaged or was replaced: its digest is {file.actual()}, it must be {file.digest}; "
+                "delete it, and it is fetched again when it is needed"
             )
 
 
