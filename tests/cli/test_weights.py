@@ -34,7 +34,7 @@ def test_the_list_says_what_is_here(capsys, hub, tiny_sd, monkeypatch):
     assert rows["pocket"]["origin"] == "bundled with the package"
     assert rows["sd-2.1"]["here"] is False
     assert "is no folder" in rows["sd-1.5"]["problem"]
-    assert "DIFFSIGHT_CLEANDIFT_SD21" in printed(capsys, "list").replace("\n", "")
+    assert "DIFFSIGHT_ADM" in printed(capsys, "list")
     assert hub.log == []
 
 
@@ -46,6 +46,8 @@ def test_fetch_where_and_verify(capsys, hub, tiny_sd):
     assert "fetched from" in printed(capsys, "fetch", "sd-2.1")
     facts = json.loads(printed(capsys, "where", "sd-2.1", "--json"))
     assert facts["origin"].startswith(f"hub cache, {MIRROR}@")
+    assert facts["files"]
+    assert facts["files"][0] in printed(capsys, "where", "sd-2.1")
     assert facts["tried"][-1]["outcome"] == f"found {facts['path']}"
     rows = json.loads(printed(capsys, "verify", "sd-2.1", "--json"))
     assert {row["verdict"] for row in rows} == {"intact"}

@@ -60,7 +60,7 @@ def fetch(name: Name, half: Half = False, as_json: Json = False) -> None:
     if not network.places:
         raise InvalidInput(f"{name} ships with the package; there is nothing to fetch")
     found = search(network, half=half, here=False, fetch=True).require()
-    check(found.all_files, f"delete it, then run: diffsight weights fetch {name}")
+    check(found.all_files)
     if as_json:
         print(json.dumps({"name": name} | _facts(found), indent=2))
     else:
@@ -75,7 +75,8 @@ def where(name: Name, half: Half = False, as_json: Json = False) -> None:
     result = search(_network(name), half=half)
     if as_json:
         tried = [{"place": attempt.place, "outcome": attempt.outcome} for attempt in result.tried]
-        print(json.dumps({"name": name, "tried": tried} | _facts(result.found), indent=2))
+        files = [str(file.path) for file in result.found.all_files] if result.found else []
+        print(json.dumps({"name": name, "tried": tried} | _facts(result.found) | {"files": files}, indent=2))
         return
     for attempt in result.tried:
         print(f"{attempt.place}: {attempt.outcome}")
@@ -143,3 +144,5 @@ def _print_end(name: str, result: Search) -> None:
     print(f"{name} is loaded from {found.path} ({found.origin})")
     if found.base is not None:
         print(f"the rest from {found.base.path} ({found.base.origin})")
+    for file in found.all_files:
+        print(f"  {file.path}")

@@ -134,7 +134,7 @@ def resolve(network: Network, given: str | Path | None = None, *, half: bool = F
         ModelUnavailable: if they cannot be had, or a file is not what it must be.
     """
     found = search(network, given, half=half, fetch=True).require()
-    check(found.all_files, f"delete it, or run: diffsight weights fetch {network.name}")
+    check(found.all_files)
     return found
 
 
@@ -250,9 +250,7 @@ def _file(wish: _Wish, file: Held, origin: str) -> Weights:
     content = checkpoint.inspect(file.path)
     known = wish.network.base or wish.network.name
     if any(known in family and version != content.version for version, family in FAMILIES.items()):
-        raise ModelUnavailable(
-            f"{file.path} ({origin}) is of Stable Diffusion {content.version}.x; that is not {known}"
-        )
+        raise ModelUnavailable(f"{file.path} ({origin}) is of Stable Diffusion {content.version}.x, not {known}")
     if not content.holds & wish.parts:
         raise Missing(f"{file.path} holds no {' or '.join(sorted(wish.parts))}")
     lacking = wish.parts - content.holds
@@ -264,8 +262,7 @@ def _complete(wish: _Wish, path: Path, version: int, lacking: frozenset[Part]) -
     """Find the parts that a single file lacks: a tokenizer beside it, or what its base network has."""
     if lacking == {"tokenizer"} and (path.parent / "tokenizer").is_dir():
         folder = path.parent
-        names = [name for name in names_in(folder / "tokenizer")]
-        files = tuple(Held(folder / "tokenizer" / name) for name in names)
+        files = tuple(Held(folder / "tokenizer" / name) for name in names_in(folder / "tokenizer"))
         return Weights(folder, "beside the file", files, lacking)
     own = wish.network.base or (wish.network.name if wish.network.name in NETWORKS else FAMILIES[version][0])
     bases = dict.fromkeys((own, *FAMILIES[version])) if lacking == {"tokenizer"} else (own,)

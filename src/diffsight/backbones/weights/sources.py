@@ -55,6 +55,9 @@ def downloads() -> Path:
 def fetch(place: Place, pick: Pick) -> tuple[Path, tuple[Held, ...]]:
     """Fetch what is wanted of a place; files that are here and intact are kept, damaged ones replaced.
 
+    Whole files outlast an interruption. Within one file the hub's client takes up a broken line where it broke, and
+    forgets what it has when the process ends; a file from a plain address is taken up by the next process, too.
+
     Raises:
         Missing: if the place does not have it, does not answer, or answers with other content than promised.
         ModelUnavailable: if this machine cannot keep it: no room, or a folder that may not be written.
@@ -155,5 +158,6 @@ def _no_home(place: Place, error: OSError) -> ModelUnavailable:
     folder, variable = (downloads(), "XDG_CACHE_HOME") if place.is_address else (constants.HF_HUB_CACHE, "HF_HUB_CACHE")
     why = "no room is left" if error.errno in NO_ROOM else "it may not be written"
     return ModelUnavailable(
-        f"{place} cannot be kept in {folder}: {why} ({error.strerror}); free some space or set {variable} to another folder"
+        f"{place} cannot be kept in {folder}: {why} ({error.strerror}); "
+        f"free some space or set {variable} to another folder"
     )
