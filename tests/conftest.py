@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+
+from .hub import hub  # noqa: F401
 
 TINY_UNET = {
     "sample_size": 8,
@@ -61,12 +64,44 @@ def tiny_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pad_token_id=299,
         )
     ).save_pretrained(folder / "text_encoder")
-    _write_tokenizer(folder / "tokenizer")
+    write_tokenizer(folder / "tokenizer")
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
     return folder
 
 
-def _write_tokenizer(folder: Path) -> None:
+@pytest.fixture(scope="session")
+def tiny_xl(tmp_path_factory: pytest.TempPathFactory, tiny_sd: Path) -> Path:
+    """A Stable Diffusion XL folder: two text encoders, transformers of several blocks, added conditions."""
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    folder = tmp_path_factory.mktemp("tiny") / "xl"
+    shutil.copytree(tiny_sd, folder, ignore=shutil.ignore_patterns("unet"))
+    shutil.copytree(tiny_sd / "tokenizer", folder / "tokenizer_2")
+    torch.manual_seed(0)
+    UNet2DConditionModel(
+        sample_size=128,
+        block_out_channels=(32, 64, 64),
+        layers_per_block=2,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        transformer_layers_per_block=(1, 2, 3),
+        cross_attention_dim=32 + 24,
+        attention_head_dim=(2, 4, 4),
+        norm_num_groups=16,
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=16 + 6 * 8,
+    ).save_pretrained(folder / "unet")
+    config = json.loads((tiny_sd / "text_encoder" / "config.json").read_text())
+    second = CLIPTextConfig.from_dict({**config, "hidden_size": 24, "projection_dim": 16})
+    CLIPTextModelWithProjection(second).save_pretrained(folder / "text_encoder_2")
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionXLPipeline"}))
+    return folder
+
+
+def write_tokenizer(folder: Path) -> None:
     """A CLIP tokenizer that knows single characters only, in the files that every SD repository carries."""
     from transformers import CLIPTokenizer
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import diffsight
-from diffsight.backbones.registry import BUNDLED, load
+from diffsight.backbones.registry import load
+from diffsight.backbones.weights import BUNDLED
 from diffsight.benchmarks.baselines import RawPixels
 from diffsight.benchmarks.metrics import pck
 from diffsight.benchmarks.pairs import csv_pairs, few_points, run_pairs, run_prompt, world_pairs

@@ -20,7 +20,8 @@ from .adm_layout import DOWN, FIXED, RELEASED, UP, AdmConfig, convert
 from .base import Card, ReadSettings, Tap, TapTable, Task
 from .capture import run_tapped
 from .common import Textless
-from .diffusion import DiffusionBackbone, load_part
+from .diffusion import DiffusionBackbone
+from .parts import load_part
 
 ADM_TASKS: dict[Task, ReadSettings] = {
     "semantic": ReadSettings(stage="out4", timestep=101, ensemble=8, size=(512, 512)),

@@ -119,14 +119,16 @@ class Card:
 
     Attributes:
         name: as given to ``--model``.
-        about: one line.
+        about: what it is good at, in a line.
         licence: of the weights.
         parameters: of all parts that are loaded, in millions.
-        source: hub id, or ``bundled``.
+        source: which network it is, or ``bundled``; where its weights can be had stands in ``weights``.
         tasks: default settings for each task.
         merge_threshold: distance (nats) below which DiffSeg merges this model's attention maps.
         cut_threshold: cost below which DiffCut cuts this model's features.
         prompt: settings of prompt matching in which this model differs from the paper's, by name.
+        kind: of network, by which its loader is chosen.
+        figure: what it reached where that was measured with this package.
     """
 
     name: str
@@ -138,6 +140,8 @@ class Card:
     merge_threshold: float = 1.1
     cut_threshold: float = 0.2
     prompt: dict[str, Any] = field(default_factory=dict, repr=False)
+    kind: Literal["stable-diffusion", "adm", "vit", "vgg"] = "stable-diffusion"
+    figure: str = "not measured"
 
 
 class Backbone(Protocol):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -204,7 +205,8 @@ def unet_taps(unet: Any, encoder_stride: int) -> TapTable:
     Stages are ``down0``, ..., ``mid``, ``up0``, ...: the output of each block after its resampler; and the layers in
     the blocks, which the DIFT paper counts one by one: ``up1.r0``, ``up1.a0``, ``up1.r1`` ... for residual blocks and
     transformers. Attention layers are ``down0.a0`` and so on, or ``down2.a1.b9`` where a transformer is several blocks
-    deep; ``LAYER.self`` is what its self-attention alone adds, ``LAYER.query`` the queries of its cross-attention.
+    deep; ``LAYER.self`` is what its self-attention alone adds, ``LAYER.query`` the queries of its cross-attention. The
+    last self-attention on the way down, which DiffCut reads, is also called ``down.self``.
     """
     depth = len(unet.down_blocks)
     features: list[Tap] = []
@@ -230,6 +232,7 @@ def unet_taps(unet: Any, encoder_stride: int) -> TapTable:
 
     for i in range(depth):
         block(f"down{i}", f"down_blocks.{i}", i, min(i + 1, depth - 1))
+    features += [replace(tap, name="down.self") for tap in features if tap.name.endswith(".self")][-1:]
     if unet.mid_block is not None:
         block("mid", "mid_block", depth - 1, depth - 1)
     for i in range(len(unet.up_blocks)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -100,40 +99,3 @@ class DiffusionBackbone:
             torch.manual_seed(seed)
             unet = type(self.unet).from_config(self.unet.config)
         return nn.Module.to(unet, self.device, self.dtype)
-
-
-def load_part(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype, without: tuple[str, ...] = ()) -> Any:
-    """Build a diffusers module from its folder without its unwanted children, holding the weights once in memory."""
-    from safetensors.torch import load_file
-
-    config = json.loads((folder / "config.json").read_text())
-    with torch.device("meta"):
-        module = kind.from_config(config)
-    for child in without:
-        setattr(module, child, None)
-    state = {}
-    for path in _weight_files(folder):
-        kept = {k: v for k, v in load_file(path).items() if k.split(".")[0] not in without}
-        state.update({_modern(k): v.to(device, dtype) for k, v in kept.items()})
-    module.load_state_dict(state, assign=True)
-    return module
-
-
-def _modern(key: str) -> str:
-    """The present name of a weight; modules saved before 2023 call their attention projections otherwise."""
-    for old, new in ((".query.", ".to_q."), (".key.", ".to_k."), (".value.", ".to_v."), (".proj_attn.", ".to_out.0.")):
-        key = key.replace(old, new)
-    return key
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a part: the plain one, else its fp16 variant, else the shards of an index."""
-    stem = "diffusion_pytorch_model"
-    for name in (f"{stem}.safetensors", f"{stem}.fp16.safetensors"):
-        if (folder / name).exists():
-            return [folder / name]
-    for name in (f"{stem}.safetensors.index.json", f"{stem}.safetensors.index.fp16.json"):
-        if (folder / name).exists():
-            shards = json.loads((folder / name).read_text())["weight_map"].values()
-            return [folder / shard for shard in sorted(set(shards))]
-    raise FileNotFoundError(f"{folder} holds no {stem}.safetensors")

@@ -20,9 +20,9 @@ from ..errors import InvalidInput, ModelUnavailable
 from ..types import Capture, Posterior, Taps
 from .base import Card, ReadSettings, Tap, TapTable, Task
 from .common import Textless, check_sides, join_pooled, split_pooled, weight_digest
-from .diffusion import load_part
 from .dit import FAMILIES, PATCH, STEPS, DitSettings, block_paths, read_blocks
 from .latent import VaeEncoder
+from .parts import DECODER, load_part
 
 
 @dataclass(frozen=True)
@@ -168,8 +168,7 @@ def load_dit(
         if kind not in FAMILIES:
             raise ValueError(f"its transformer is a {kind}; known are {', '.join(FAMILIES)}")
         transformer = load_part(getattr(diffusers, kind), folder / "transformer", device, dtype)
-        unwanted = ("decoder", "post_quant_conv")
-        vae = load_part(diffusers.AutoencoderKL, folder / "vae", device, dtype, without=unwanted)
+        vae = load_part(diffusers.AutoencoderKL, folder / "vae", device, dtype, without=DECODER)
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise ModelUnavailable(
             f"{folder} is not a usable diffusion transformer ({' '.join(str(error).split())[:300]}); it must hold "

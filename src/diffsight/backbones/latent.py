@@ -1,4 +1,4 @@
-"""Diffusion UNets with an encoder in front: Stable Diffusion 1.x and 2.x, and the bundled model, in one class.
+"""Diffusion UNets with an encoder in front: Stable Diffusion 1.x, 2.x and XL, and the bundled model.
 
 They differ in their parts, never in their path: an encoder (a VAE's, or blocks of pixels), a text encoder (CLIP, or a
 word table), a noise schedule and a UNet. Only these are loaded: no decoder, no safety checker, no pipeline.
@@ -11,33 +11,21 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..errors import InvalidInput, ModelUnavailable
+from ..errors import InvalidInput
 from ..types import AND, Capture, Heads, Posterior, Taps
 from .base import Card
 from .capture import attend, run_tapped, unet_taps
-from .common import load_pretrained, weight_sums
-from .diffusion import DiffusionBackbone, Encoder, load_part
+from .common import split_pooled, weight_sums
+from .diffusion import DiffusionBackbone, Encoder
+from .parts import load_schedule, load_unet, load_vae, unusable
 from .pixels import PixelBlocks
-from .words import WordTable, split_words
-
-SCHEDULE_KEYS = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "trained_betas")
-"""What the noise schedule is made from; every scheduler class stores it under these names."""
-
-
-class Text(Protocol):
-    """Turns prompts into what the UNet's cross-attention reads."""
-
-    def __call__(self, prompts: Sequence[str]) -> Tensor:
-        """Embed N prompts as (N, tokens, channels)."""
-
-    def token_spans(self, prompt: str) -> list[tuple[int, int]]:
-        """First and last + 1 character of each token; equal for marks that stand for no character."""
+from .text import ClipText, Text, WordText, XlText
+from .weights import Weights
 
 
 class VaeEncoder:
@@ -56,66 +44,9 @@ class VaeEncoder:
 
     def __call__(self, pixels: Tensor) -> Posterior:
         """The scaled posterior of (B, 3, H, W) as (B, c, H / stride, W / stride)."""
-        posterior = self.vae.encode(pixels).latent_dist
+        posterior = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist
         scale = self.vae.config.scaling_factor
         return Posterior(posterior.mean.float() * scale, posterior.std.float() * scale)
-
-
-class ClipText:
-    """A CLIP text encoder that is loaded for new prompts and released again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __call__(self, prompts: Sequence[str]) -> Tensor:
-        """Embed N prompts as (N, 77, channels).
-
-        Raises:
-            ModelUnavailable: if tokenizer or encoder cannot be loaded.
-        """
-        from safetensors import SafetensorError
-        from transformers import CLIPTextModel
-
-        tokenizer = self._tokenizer()
-        try:
-            encoder = load_pretrained(CLIPTextModel, self.folder / "text_encoder")
-        except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
-            raise _unusable(self.folder, error) from error
-        length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
-        ids = tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-        with torch.no_grad():
-            return encoder(ids.input_ids)[0].float()
-
-    def token_spans(self, prompt: str) -> list[tuple[int, int]]:
-        """First and last + 1 character of each token; equal for marks that stand for no character."""
-        tokenizer = self._tokenizer()
-        found = tokenizer(prompt, truncation=True, return_offsets_mapping=True)
-        return [(start, end) for start, end in found["offset_mapping"]]
-
-    def _tokenizer(self) -> Any:
-        from transformers import CLIPTokenizerFast
-
-        try:
-            return CLIPTokenizerFast.from_pretrained(self.folder / "tokenizer", local_files_only=True)
-        except (OSError, ValueError, TypeError, RuntimeError) as error:
-            raise _unusable(self.folder, error) from error
-
-
-class WordText:
-    """The bundled model's word table."""
-
-    def __init__(self, folder: Path) -> None:
-        self.table = WordTable.from_pretrained(folder / "text_encoder").float()
-
-    def __call__(self, prompts: Sequence[str]) -> Tensor:
-        """Embed N prompts as (N, length, channels)."""
-        with torch.no_grad():
-            return self.table(self.table.tokenize(prompts))
-
-    def token_spans(self, prompt: str) -> list[tuple[int, int]]:
-        """First and last + 1 character of each token; equal for the start mark."""
-        self.table.tokenize([prompt])
-        return [(0, 0), *(span for _, span in split_words(prompt))][: self.table.length]
 
 
 class LatentBackbone(DiffusionBackbone):
@@ -176,13 +107,25 @@ class LatentBackbone(DiffusionBackbone):
         Gradients flow to latent and context if they ask for them.
         """
 
+        height, width = (side * self.encoder.stride for side in latent.shape[-2:])
+        tokens, conditions = context.to(self.device, self.dtype), None
+        if wants_pooled(self.unet):
+            config = self.unet.config
+            channels = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
+            tokens, pooled = split_pooled(tokens, channels)
+            # the size that the photo had, where it was cropped, the size that it shall have
+            sizes = torch.tensor([[height, width, 0, 0, height, width]], device=self.device, dtype=self.dtype)
+            conditions = {"text_embeds": pooled, "time_ids": sizes.expand(len(latent), -1)}
+
         def forward() -> None:
             self.unet(
-                latent.to(self.device, self.dtype), timestep, encoder_hidden_states=context.to(self.device, self.dtype)
+                latent.to(self.device, self.dtype),
+                timestep,
+                encoder_hidden_states=tokens,
+                added_cond_kwargs=conditions,
             )
 
         capture = run_tapped(self.unet, self.taps, taps, forward)
-        height, width = (side * self.encoder.stride for side in latent.shape[-2:])
         strides = {f"feature:{tap.name}": tap.stride for tap in self.taps.features}
         maps = [
             # what an attention module returns is a row of tokens, not a grid
@@ -210,44 +153,34 @@ class LatentBackbone(DiffusionBackbone):
         return total
 
 
-def load_latent(folder: Path, card: Card, device: torch.device, dtype: torch.dtype) -> LatentBackbone:
-    """Assemble a backbone from a folder in the hub's layout (``unet``, ``scheduler``, ``text_encoder``, ``vae`` ...).
+def wants_pooled(unet: Any) -> bool:
+    """Whether a UNet is conditioned on the pooled text and sizes besides its tokens, as XL's is."""
+    return bool(unet.config.addition_embed_type == "text_time")
+
+
+def load_latent(weights: Weights, card: Card, device: torch.device, dtype: torch.dtype) -> LatentBackbone:
+    """Assemble a backbone from the parts of a Stable Diffusion network, or of the bundled one.
 
     Raises:
-        ModelUnavailable: if the folder lacks a part or a part does not fit.
+        ModelUnavailable: if a part is lacking or does not fit.
     """
-    from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
     from safetensors import SafetensorError
 
+    path = weights.path
     try:
-        unet = load_part(UNet2DConditionModel, folder / "unet", device, dtype)
-        schedule = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
-        if not ("trained_betas" in schedule or {"beta_schedule", "beta_start", "beta_end"} <= schedule.keys()):
-            raise KeyError("scheduler_config.json names no noise schedule")
-        alphas = DDPMScheduler(**{k: v for k, v in schedule.items() if k in SCHEDULE_KEYS}).alphas_cumprod.double()
-        index = json.loads((folder / "model_index.json").read_text()) if (folder / "model_index.json").exists() else {}
+        unet = load_unet(weights, device, dtype)
+        alphas = load_schedule(weights)
+        index = json.loads((path / "model_index.json").read_text()) if (path / "model_index.json").exists() else {}
         encoder: Encoder
-        if (folder / "pixels").is_dir():
-            encoder = PixelBlocks.from_pretrained(folder / "pixels")
+        if (path / "pixels").is_dir():
+            encoder = PixelBlocks.from_pretrained(path / "pixels")
         else:
-            vae = load_part(AutoencoderKL, folder / "vae", device, dtype, without=("decoder", "post_quant_conv"))
-            encoder = VaeEncoder(vae.eval().requires_grad_(False))
+            # in half precision XL's autoencoder overflows
+            whole = torch.float32 if wants_pooled(unet) and dtype == torch.float16 else dtype
+            encoder = VaeEncoder(load_vae(weights, device, whole).eval().requires_grad_(False))
         is_words = index.get("text_encoder", [""])[-1] == "WordTable"
-        text: Text = WordText(folder) if is_words else ClipText(folder)
-        for part in () if is_words else ("tokenizer", "text_encoder"):
-            if not (folder / part).is_dir():
-                raise FileNotFoundError(f"no {part}/")
+        kind = XlText if wants_pooled(unet) else ClipText
+        text: Text = WordText(path) if is_words else kind(weights, dtype)
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        raise _unusable(folder, error) from error
+        raise unusable(path, error) from error
     return LatentBackbone(card, unet, encoder, alphas, text, device, dtype)
-
-
-def _unusable(folder: Path, error: Exception) -> ModelUnavailable:
-    from safetensors import SafetensorError
-
-    if isinstance(error, SafetensorError):
-        return ModelUnavailable(f"a weights file in {folder} is damaged or cut off ({error}); fetch the model again")
-    return ModelUnavailable(
-        f"{folder} is not a usable model ({' '.join(str(error).split())[:300]}); it must hold unet/, scheduler/, "
-        "text_encoder/, tokenizer/ and vae/ as a Stable Diffusion repository does"
-    )

@@ -78,30 +78,46 @@ ARCHITECTURE_KEYS = ("num_attention_heads", "hidden_act", "layer_norm_eps", "pat
 
 
 def _tasks(
-    stage: str, semantic: int, geometric: int, temporal: Size, segmentation: int, fit: FitKind = "stretch"
+    semantic: int, geometric: int, temporal: Size, segmentation: int, fit: FitKind = "stretch"
 ) -> dict[Task, ReadSettings]:
-    """Settings that read one stage; inputs are square but for the temporal task, and ``fit`` is the semantic one's."""
+    """Settings that read the last block; inputs are square but for the temporal task, ``fit`` is the semantic one's."""
     return {
-        "semantic": clean_settings(stage, (semantic, semantic), fit),
-        "geometric": clean_settings(stage, (geometric, geometric)),
-        "temporal": clean_settings(stage, temporal),
-        "segmentation": clean_settings(stage, (segmentation, segmentation)),
+        "semantic": clean_settings("last", (semantic, semantic), fit),
+        "geometric": clean_settings("last", (geometric, geometric)),
+        "temporal": clean_settings("last", temporal),
+        "segmentation": clean_settings("last", (segmentation, segmentation)),
     }
 
 
-# The last block throughout. Semantic matches of DINOv2 are read as sd-dino does (Zhang et al., 2023, arXiv 2305.15347);
-# nothing else has a published setting: the sizes are near DIFT's, in whole patches.
-DINO_TASKS = _tasks("block11", 512, 768, (480, 832), 512)
-DINOV2_TASKS = _tasks("block11", 840, 770, (476, 826), 518, fit="pad")
-DINOV2_LARGE_TASKS = _tasks("block23", 840, 770, (476, 826), 518, fit="pad")
-CLIP_TASKS = _tasks("block31", 770, 770, (476, 826), 518)
+# Semantic matches of DINOv2 are read as sd-dino does (Zhang et al., 2023, arXiv 2305.15347); nothing else has a
+# published setting: the sizes are near DIFT's, in whole patches.
+DINO_TASKS = _tasks(512, 768, (480, 832), 512)
+DINOV2_TASKS = _tasks(840, 770, (476, 826), 518, fit="pad")
+CLIP_TASKS = _tasks(770, 770, (476, 826), 518)
+
+
+def vit_tasks(config: dict[str, Any]) -> dict[Task, ReadSettings]:
+    """The settings of a network's family, in whole patches of its own.
+
+    Args:
+        config: its ``config.json``.
+
+    Raises:
+        KeyError: for another type of model.
+    """
+    tasks = {"vit": DINO_TASKS, "dinov2": DINOV2_TASKS, "clip": CLIP_TASKS, "clip_vision_model": CLIP_TASKS}
+    patch = config.get("vision_config", config)["patch_size"]
+    return {
+        task: replace(own, size=(own.size[0] // patch * patch, own.size[1] // patch * patch))
+        for task, own in tasks[config["model_type"]].items()
+    }
 
 
 class VitBackbone(Noiseless):
     """A frozen vision transformer, read block by block.
 
-    Stages are ``block0``, ``block1`` ...: the tokens after that block as a map, one cell a patch, without the class
-    token. Inputs may have any sides that are multiples of the patch. The library itself interpolates the position
+    Stages are ``block0``, ``block1`` ... ``last``: the tokens after that block as a map, one cell a patch, without the
+    class token. Inputs may have any sides that are multiples of the patch. The library itself interpolates the position
     embeddings for them: bicubic, half-pixel centres, to an explicit (rows, columns), from the square table the network
     was trained with; at the table's own size they are used as they are. Attention cannot be tapped.
 
@@ -122,8 +138,8 @@ class VitBackbone(Noiseless):
         # the blocks are the only list of modules; its path differs between versions of the library
         path, blocks = next((path, part) for path, part in network.named_modules() if isinstance(part, nn.ModuleList))
         width = network.config.hidden_size
-        stages = (Tap(f"block{i}", f"{path}.{i}", width, self.multiple) for i in range(len(blocks)))
-        self.taps = TapTable(tuple(stages), ())
+        stages = [Tap(f"block{i}", f"{path}.{i}", width, self.multiple) for i in range(len(blocks))]
+        self.taps = TapTable((*stages, replace(stages[-1], name="last")), ())
 
     @cached_property
     def fingerprint(self) -> str:

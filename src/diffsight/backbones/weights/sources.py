@@ -1,0 +1,163 @@
+"""The hub, its cache, and plain addresses. The hub's own library does the fetching."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from textwrap import shorten
+
+from ...errors import ModelUnavailable
+from .digests import Held
+from .layout import Missing, names_in
+from .places import Place, cache_folder
+
+Pick = Callable[[Sequence[str]], tuple[str, ...]]
+"""Chooses the files to load among those that a place has; raises ``Missing``."""
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+
+
+def is_offline() -> bool:
+    """Whether the user has forbidden the network (``HF_HUB_OFFLINE``)."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def cached(place: Place, pick: Pick) -> tuple[Path, tuple[Held, ...]]:
+    """A repository's folder and files in the hub's cache; never touches the network.
+
+    Raises:
+        Missing: if not all that is wanted is there.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        found = snapshot_download(place.source, revision=place.revision, local_files_only=True, allow_patterns=[])
+        folder = Path(found)
+        names = pick(names_in(folder))
+    except LocalEntryNotFoundError:
+        raise Missing("not there") from None
+    except OSError as error:
+        raise Missing(f"cannot be read ({error.strerror or error})") from None
+    return folder, tuple(Held.of(folder, name, place) for name in names)
+
+
+def downloads() -> Path:
+    """Where files from plain addresses are kept."""
+    return cache_folder() / "weights"
+
+
+def fetch(place: Place, pick: Pick) -> tuple[Path, tuple[Held, ...]]:
+    """Fetch what is wanted of a place; files that are here and intact are kept, damaged ones replaced.
+
+    Whole files outlast an interruption. Within one file the hub's client takes up a broken line where it broke, and
+    forgets what it has when the process ends; a file from a plain address is taken up by the next process, too.
+
+    Raises:
+        Missing: if the place does not have it, does not answer, or answers with other content than promised.
+        ModelUnavailable: if this machine cannot keep it: no room, or a folder that may not be written.
+    """
+    try:
+        return _fetch_address(place) if place.is_address else _fetch_repository(place, pick)
+    except (Missing, ModelUnavailable):
+        raise
+    except Exception as error:  # the network's errors differ with the library that the hub's client is built on
+        if isinstance(error, OSError) and error.errno in NO_ROOM | NOT_WRITABLE:
+            raise _no_home(place, error) from None
+        raise Missing(_reason(error, place)) from None
+
+
+def _fetch_repository(place: Place, pick: Pick) -> tuple[Path, tuple[Held, ...]]:
+    from huggingface_hub import HfApi, hf_hub_download
+
+    info = HfApi().model_info(place.source, revision=place.revision, timeout=10)
+    names = pick([file.rfilename for file in info.siblings or ()])
+    held = []
+    for name in names:
+        for force in (False, True):
+            path = Path(hf_hub_download(place.source, name, revision=place.revision, force_download=force))
+            file = Held.of(path.parents[name.count("/")], name, place)
+            if file.is_intact():
+                break
+        else:
+            wrong = Missing(f"{name} has wrong content: digest {file.actual()} instead of {file.digest}")
+            path.resolve().unlink()
+            path.unlink(missing_ok=True)
+            raise wrong
+        held.append(file)
+    return path.parents[name.count("/")], tuple(held)
+
+
+def _fetch_address(place: Place) -> tuple[Path, tuple[Held, ...]]:
+    """Fetch one file; what arrived before an interruption is kept beside it and continued, under a lock."""
+    from huggingface_hub import get_hf_file_metadata
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import WeakFileLock
+
+    (wanted,) = place.files
+    folder = downloads()
+    target = folder / wanted.name
+    part = folder / f"{wanted.name}.part"
+    folder.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(folder / f"{wanted.name}.lock"):
+        if not (target.is_file() and Held.of(folder, wanted.name, place).is_intact()):
+            size = get_hf_file_metadata(place.source, timeout=10, token=False).size
+            if part.exists() and size is not None and part.stat().st_size > size:
+                part.unlink()
+            with part.open("ab") as out:
+                http_get(place.source, out, resume_size=out.tell(), expected_size=size)
+            arrived = Held(part, wanted.sha256)
+            if not arrived.is_intact():
+                wrong = Missing(f"wrong content: sha256 {arrived.actual()} instead of {arrived.digest}")
+                part.unlink()
+                raise wrong
+            os.replace(part, target)
+    return folder, (Held(target, wanted.sha256),)
+
+
+def _reason(error: Exception, place: Place) -> str:
+    """Why fetching failed, for the list of places tried."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    if isinstance(error, GatedRepoError):
+        return f"gated: accept its licence at https://huggingface.co/{place.source}, then run hf auth login"
+    if place.removed:
+        return place.removed
+    if isinstance(error, RepositoryNotFoundError):
+        return "no such repository, or a private one that needs hf auth login (401 or 404)"
+    if isinstance(error, RevisionNotFoundError):
+        return f"it has no revision {place.revision}"
+    if isinstance(error, HfHubHTTPError):
+        hints = {
+            401: " (run hf auth login)",
+            403: " (refused: this token may not read it)",
+            429: " (too many requests: wait a few minutes)",
+        }
+        status = error.response.status_code
+        return f"it answered {status}{hints.get(status, '')}"
+    text = shorten(" ".join(str(error).split()), 120, placeholder=" ...")
+    return f"no answer, or one that was cut off ({type(error).__name__}: {text})"
+
+
+def _no_home(place: Place, error: OSError) -> ModelUnavailable:
+    from huggingface_hub import constants
+
+    folder, variable = (downloads(), "XDG_CACHE_HOME") if place.is_address else (constants.HF_HUB_CACHE, "HF_HUB_CACHE")
+    why = "no room is left" if error.errno in NO_ROOM else "it may not be written"
+    return ModelUnavailable(
+        f"{place} cannot be kept in {folder}: {why} ({error.strerror}); "
+        f"free some space or set {variable} to another folder"
+    )

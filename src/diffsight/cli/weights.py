@@ -1,0 +1,148 @@
+"""``diffsight weights``: where the weights of each network are, and getting them here."""
+
+from __future__ import annotations
+
+import json
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import InvalidInput, ModelUnavailable
+
+if TYPE_CHECKING:
+    from ..backbones.weights import Network, Search, Weights
+
+weights = typer.Typer(help="See, fetch and verify the weights of the networks.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="A name from `diffsight weights list`, or a hub id.")]
+Half = Annotated[bool, typer.Option("--half", help="Prefer 16-bit files, as runs in float16 and bfloat16 do.")]
+Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(weights, name="weights")
+
+
+@weights.command("list")
+def list_all(half: Half = False, as_json: Json = False) -> None:
+    """List every network: whether its weights are here, where, and how large they are."""
+    from ..backbones.weights import NETWORKS, search
+
+    rows = []
+    for network in NETWORKS.values():
+        try:
+            found = search(network, half=half).found
+            rows.append({"name": network.name, "variable": network.variable} | _facts(found))
+        except ModelUnavailable as error:  # a variable names something that will not do: say so in its row
+            rows.append({"name": network.name, "variable": network.variable, "here": False, "problem": str(error)})
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "here", "size", "where", "variable")
+    for row in rows:
+        where = row.get("problem") or (f"{row['path']} ({row['origin']})" if row["here"] else "")
+        size = f"{row['bytes'] / 1e6:,.0f} MB" if row["here"] else ""
+        table.add_row(row["name"], "yes" if row["here"] else "no", size, where, row["variable"])
+    Console().print(table)
+
+
+@weights.command("fetch")
+def fetch(name: Name, half: Half = False, as_json: Json = False) -> None:
+    """Fetch a network's weights from the first place that has them; damaged files are replaced."""
+    from ..backbones.weights import check, search
+
+    network = _network(name)
+    if not network.places:
+        raise InvalidInput(f"{name} ships with the package; there is nothing to fetch")
+    found = search(network, half=half, here=False, fetch=True).require()
+    check(found.all_files)
+    if as_json:
+        print(json.dumps({"name": name} | _facts(found), indent=2))
+    else:
+        print(f"{name}: {found.path} ({found.origin}), {_bytes(found) / 1e6:,.0f} MB")
+
+
+@weights.command("where")
+def where(name: Name, half: Half = False, as_json: Json = False) -> None:
+    """Say which files would be used and why, with every place tried; nothing is fetched."""
+    from ..backbones.weights import search
+
+    result = search(_network(name), half=half)
+    if as_json:
+        tried = [{"place": attempt.place, "outcome": attempt.outcome} for attempt in result.tried]
+        files = [str(file.path) for file in result.found.all_files] if result.found else []
+        print(json.dumps({"name": name, "tried": tried} | _facts(result.found) | {"files": files}, indent=2))
+        return
+    for attempt in result.tried:
+        print(f"{attempt.place}: {attempt.outcome}")
+    _print_end(name, result)
+
+
+@weights.command("verify")
+def verify(
+    name: Annotated[str | None, typer.Argument(help="A network; all that are here if left out.")] = None,
+    half: Half = False,
+    as_json: Json = False,
+) -> None:
+    """Read every file again and compare it with the digest that the table or the hub's cache states for it."""
+    from ..backbones.weights import NETWORKS, search
+
+    networks = [_network(name)] if name else list(NETWORKS.values())
+    results = [search(network, half=half) for network in networks]
+    found = {result.network.name: result.require() if name else result.found for result in results}
+    rows = [
+        {"name": network, "file": str(file.path), "verdict": file.verdict(), "digest": file.actual(remembered=False)}
+        for network, held in found.items()
+        if held is not None
+        for file in held.all_files
+    ]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        for row in rows:
+            print(f"{row['verdict']:9} {row['digest']}  {row['file']}")
+    damaged = [row for row in rows if row["verdict"] == "damaged"]
+    if damaged:
+        raise ModelUnavailable(
+            f"{len(damaged)} of {len(rows)} files are damaged, first {damaged[0]['file']}; replace them: "
+            f"diffsight weights fetch {damaged[0]['name']}"
+        )
+
+
+def _network(name: str) -> Network:
+    from ..backbones.weights import NETWORKS, network_of
+
+    network = network_of(name)
+    if network is None:
+        close = get_close_matches(name, NETWORKS, n=1, cutoff=0.4)
+        hint = f"; did you mean {close[0]!r}?" if close else "."
+        raise InvalidInput(f"unknown network {name!r}{hint} Known: {', '.join(NETWORKS)}; or a hub id (owner/name)")
+    return network
+
+
+def _bytes(found: Weights) -> int:
+    return sum(file.path.stat().st_size for file in found.all_files)
+
+
+def _facts(found: Weights | None) -> dict[str, Any]:
+    if found is None:
+        return {"here": False}
+    base = {"base": _facts(found.base)} if found.base else {}
+    return {"here": True, "path": str(found.path), "origin": found.origin, "bytes": _bytes(found)} | base
+
+
+def _print_end(name: str, result: Search) -> None:
+    found = result.found
+    if found is None:
+        print(f"{name} is not here; fetch it: diffsight weights fetch {name}")
+        return
+    print(f"{name} is loaded from {found.path} ({found.origin})")
+    if found.base is not None:
+        print(f"the rest from {found.base.path} ({found.base.origin})")
+    for file in found.all_files:
+        print(f"  {file.path}")

@@ -1,0 +1,168 @@
+"""Every model that is known by name, from small checkpoints in the layouts that the large ones are published in."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+
+from diffsight.backbones.adm_layout import AdmConfig
+from diffsight.backbones.cards import CARDS
+from diffsight.backbones.registry import is_here, load
+from diffsight.backbones.weights import NETWORKS
+from diffsight.cli import run
+from diffsight.images import load_picture
+from diffsight.probe import Probe
+from diffsight.types import Taps
+from diffsight.world import make_scene
+
+SMALL = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory, tiny_sd, tiny_xl):
+    """By kind of network: a folder or file that ``DIFFSIGHT_...`` may name."""
+    from diffusers import UNet2DModel
+    from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2Model, ViTConfig, ViTModel
+
+    root = tmp_path_factory.mktemp("checkpoints")
+    torch.manual_seed(0)
+    ViTModel(ViTConfig(**SMALL, image_size=32, patch_size=8), add_pooling_layer=False).save_pretrained(root / "dino")
+    Dinov2Model(Dinov2Config(**SMALL, image_size=42, patch_size=14)).save_pretrained(root / "dinov2")
+    CLIPVisionModel(CLIPVisionConfig(**SMALL, image_size=42, patch_size=14)).save_pretrained(root / "clip")
+    UNet2DModel(**AdmConfig(channels=32, head_channels=16).unet_options()).save_pretrained(root / "adm")
+    save_file(_vgg(), root / "vgg19.safetensors")
+    return {
+        "sd": tiny_sd,
+        "cleandift": tiny_sd,
+        "sdxl": tiny_xl,
+        "ssd": tiny_xl,
+        "adm": root / "adm",
+        "dinov2": root / "dinov2",
+        "dino": root / "dino",
+        "openclip": root / "clip",
+        "vgg": root / "vgg19.safetensors",
+    }
+
+
+def _vgg():
+    state, channels, position = {}, 3, 0
+    for count, width in zip((2, 2, 4, 4, 4), (4, 6, 8, 10, 12), strict=True):
+        for _ in range(count):
+            layer = nn.Conv2d(channels, width, 3)
+            state |= {f"features.{position}.weight": layer.weight.data, f"features.{position}.bias": layer.bias.data}
+            channels, position = width, position + 2
+        position += 1
+    return state
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for i in range(2):
+        Image.fromarray(make_scene(i, 60, 80, kinds=("bird",)).image).save(tmp_path / f"{i}.png")
+    return [str(tmp_path / f"{i}.png") for i in range(2)]
+
+
+@pytest.mark.parametrize("name", [name for name in CARDS if name != "pocket"])
+def test_each_model_matches_photos_from_a_local_checkpoint(name, checkpoints, photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(NETWORKS[name].variable, str(checkpoints[name.split("-")[0]]))
+    assert is_here(CARDS[name])
+    side = {"vit": 56, "adm": 64}.get(CARDS[name].kind, 64)
+    command = ["match", *photos, "--model", name, "--size", str(side), "--point", "30,40", "--json"]
+    assert run([*command, "--device", "cpu", "--out", str(tmp_path / "o")]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["model"] == name
+    (row,) = report["matches"]
+    assert 0 <= row["matched_x"] <= 80
+    assert 0 <= row["matched_y"] <= 60
+
+
+@pytest.mark.parametrize("kind", ["sd", "sdxl", "adm", "dinov2", "dino", "openclip"])
+def test_a_folder_says_itself_what_it_is(kind, checkpoints):
+    backbone = load(checkpoints[kind], device="cpu", dtype="float32")
+    by_name = {"sd": "sd-1.5", "sdxl": "sdxl", "adm": "adm-256", "dinov2": "dinov2-b", "dino": "dino-b8"}
+    card = CARDS[by_name.get(kind, "openclip-h14")]
+    assert backbone.card.kind == card.kind
+    if kind != "sd":  # whose picture is of the tiny network's size
+        assert backbone.card.tasks == card.tasks
+
+
+@pytest.mark.parametrize("name", ["adm-256", "dinov2-b", "vgg-19", "sdxl"])
+def test_what_is_not_here_fails_at_once_with_one_message(name, photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    start = time.monotonic()
+    assert run(["match", *photos, "--model", name, "--out", str(tmp_path / "o")]) == 2
+    assert time.monotonic() - start < 20  # nothing is waited for
+    error = capsys.readouterr().err.strip()
+    assert len(error.splitlines()) == 1
+    assert NETWORKS[name].variable in error
+    assert not (tmp_path / "o").exists()
+
+
+def test_segments_of_a_network_without_attention(checkpoints, photos, tmp_path, capsys):
+    command = [
+        "segment",
+        photos[0],
+        "--model",
+        str(checkpoints["dinov2"]),
+        "--size",
+        "56",
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    assert run([*command, "--device", "cpu"]) == 2
+    assert "ncut" in capsys.readouterr().err
+    assert run([*command, "--device", "cpu", "--solver", "ncut"]) == 0
+
+
+def literal_conditions(folder, prompt):
+    """Tokens and pooled text as the pipeline of Stable Diffusion XL makes them."""
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+    tokens = []
+    for number, kind in (("", CLIPTextModel), ("_2", CLIPTextModelWithProjection)):
+        tokenizer = CLIPTokenizer.from_pretrained(folder / f"tokenizer{number}")
+        ids = tokenizer([prompt], padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
+        found = kind.from_pretrained(folder / f"text_encoder{number}")(ids, output_hidden_states=True)
+        tokens.append(found.hidden_states[-2])
+    return torch.cat(tokens, dim=2), found.text_embeds
+
+
+@torch.no_grad()
+def test_xl_is_given_its_added_conditions(tiny_xl):
+    backbone = load(tiny_xl, device="cpu", dtype="float32")
+    latent, prompt = torch.randn(2, 4, 8, 16), "a bird"
+    context = backbone.context([prompt, ""])
+    tokens, pooled = literal_conditions(tiny_xl, prompt)
+    torch.testing.assert_close(context[:1, :-1], tokens)
+    torch.testing.assert_close(context[0, -1, :16], pooled[0])
+    kept = []
+    handle = backbone.unet.up_blocks[1].register_forward_hook(lambda _m, _i, output: kept.append(output))
+    sizes = torch.tensor([[64.0, 128.0, 0.0, 0.0, 64.0, 128.0]])
+    backbone.unet(latent[:1], 101, tokens, added_cond_kwargs={"text_embeds": pooled, "time_ids": sizes})
+    handle.remove()
+    got = backbone.read(latent, 101, context, Taps(("up1",), cross_attention=("up0.a0.b2",)))
+    torch.testing.assert_close(got["feature:up1"][:1], kept[0], atol=1e-5, rtol=1e-5)
+    assert got["cross:up0.a0.b2"].shape == (2, 2 * 4, 77)
+    names = [tap.name for tap in backbone.taps.attention]
+    assert names[:4] == ["down1.a0.b0", "down1.a0.b1", "down1.a1.b0", "down1.a1.b1"]
+    assert len(names) == 2 * 2 + 2 * 3 + 3 + 3 * 3 + 3 * 2
+    modules = {tap.name: tap.module for tap in backbone.taps.features}
+    assert modules["down.self"] == modules["down2.a1.b2.self"]
+
+
+def test_xl_reads_a_photo(tiny_xl, photos):
+    backbone = load(tiny_xl, device="cpu", dtype="float16")
+    assert backbone.encoder.vae.dtype == torch.float32  # in half precision it overflows
+    backbone = load(tiny_xl, device="cpu", dtype="float32")
+    settings = backbone.card.tasks["segmentation"]
+    reading = Probe(backbone).read([load_picture(photos[0])], replace(settings, size=(64, 64)))[0]
+    assert reading.feature().shape == (64, 2, 2)
