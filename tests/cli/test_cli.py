@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -232,3 +233,10 @@ def test_models_are_listed(capsys):
 def test_no_command_shows_the_help(capsys):
     run([])
     assert "match" in capsys.readouterr().out
+
+
+def test_the_page_of_models_is_made_from_the_cards(capsys):
+    assert run(["models", "--markdown"]) == 0
+    page = Path(__file__).parents[2] / "docs" / "models.md"
+    assert capsys.readouterr().out == page.read_text(), "make it anew: diffsight models --markdown > docs/models.md"
+    assert "--json" in fails(capsys, "models", "--markdown", "--json")

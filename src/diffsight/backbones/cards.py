@@ -103,6 +103,6 @@ CARDS: dict[str, Card] = {
         Card("dinov2-l", "parts and categories", "Apache-2.0", 304, "DINOv2 ViT-L/14", DINOV2_TASKS, kind="vit"),
         Card("dino-b8", "a baseline of papers; fine grid", "Apache-2.0", 86, "DINO ViT-B/8", DINO_TASKS, kind="vit"),
         Card("openclip-h14", "a baseline of the papers", "MIT", 632, "OpenCLIP ViT-H/14", CLIP_TASKS, kind="vit"),
-        Card("vgg-19", "a baseline of the papers", "CC BY 4.0", 20, "VGG-19, ImageNet", VGG_TASKS, kind="vgg"),
+        Card("vgg-19", "a baseline of the papers", "see their source", 20, "VGG-19, ImageNet", VGG_TASKS, kind="vgg"),
     )
 }
