@@ -10,11 +10,13 @@ import argparse
 import json
 import multiprocessing
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -189,8 +191,6 @@ def segmentation(which: str) -> dict[str, Any]:
 
 
 def _recut(merging: Any, settings: Any, maps: Any, fit: Any) -> Any:
-    from dataclasses import replace
-
     from diffsight.segmentation.labels import label_pixels
 
     moved = replace(settings, thresholds=(0.9, 0.9, 0.9))
@@ -228,6 +228,68 @@ def capture(which: str) -> dict[str, Any]:
     return {**result, "notes": {"maps held, MiB": held}}
 
 
+def loading(which: str) -> dict[str, Any]:
+    """Stable Diffusion 1.4's parts (random weights) from a folder: the whole pipeline, and what diffsight reads."""
+    import torch
+    from networks import save_stable_diffusion
+
+    torch.set_num_threads(2)
+    folder = Path(tempfile.gettempdir()) / "diffsight-benchmark-sd"
+    if not (folder / "model_index.json").exists():
+        folder.mkdir(exist_ok=True)
+        save_stable_diffusion(folder)
+
+    def literal() -> Any:
+        from diffusers import StableDiffusionPipeline
+
+        return StableDiffusionPipeline.from_pretrained(folder, local_files_only=True).unet
+
+    def fast() -> Any:
+        from diffsight.backbones.registry import load
+
+        return load(folder, device="cpu", dtype="float32")
+
+    seconds, peak, found = measure(literal if which == "literal" else fast, 1)
+    unet = found if which == "literal" else found.unet
+    result = {"seconds": seconds, "peak_mib": peak / MIB, "answer": unet.conv_out.weight.flatten().tolist()}
+    if which == "literal":
+        return result
+    from diffsight.probe import Probe
+    from diffsight.types import Picture
+
+    weights = sum(p.numel() * 4 for network in (unet, found.encoder.vae) for p in network.parameters()) / MIB
+    settings = replace(found.card.tasks["semantic"], ensemble=1)
+    start = time.perf_counter()
+    Probe(found).read([Picture(torch.rand(3, 512, 512))], settings)
+    notes = {
+        "weights of UNet and encoder, MiB": weights,
+        "added memory / weights": peak / MIB / weights,
+        "first reading after loading, one draw at 512 px, seconds": time.perf_counter() - start,
+    }
+    shutil.rmtree(folder)
+    return {**result, "notes": notes}
+
+
+PASSES = ("sd-1.4", "sd-2.1", "adm-256", "dinov2-b", "dino-b8", "openclip-h14", "vgg-19")
+
+
+def one_pass(name: str) -> dict[str, Any]:
+    """Seconds and added memory of reading one photo at the semantic settings, one draw, random weights."""
+    import torch
+    from networks import random_network
+
+    from diffsight.probe import Probe
+    from diffsight.types import Picture
+
+    torch.set_num_threads(2)
+    backbone = random_network(name)
+    settings = replace(backbone.card.tasks["semantic"], ensemble=1)
+    probe = Probe(backbone)
+    _ = backbone.fingerprint  # hashed once in a model's life
+    seconds, peak, _ = measure(lambda: probe.read([Picture(torch.rand(3, 512, 512))], settings), 1)
+    return {"seconds": seconds, "peak_mib": peak / MIB}
+
+
 PARTS: dict[str, Callable[[str], dict[str, Any]]] = {
     "matching": matching,
     "segmentation": segmentation,
@@ -235,11 +297,12 @@ PARTS: dict[str, Callable[[str], dict[str, Any]]] = {
     "extraction": extraction,
     "prompt_rows": prompt_rows,
     "prompting": prompting,
+    "loading": loading,
 }
 
 
 def _in_child(name: str, which: str, pipe: Any) -> None:
-    pipe.send(PARTS[name](which))
+    pipe.send(PARTS[name](which) if name in PARTS else one_pass(name))
 
 
 def isolated(name: str, which: str) -> dict[str, Any]:
@@ -300,7 +363,7 @@ def main() -> None:
     import torch
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=[*PARTS, "start", "steady"])
+    parser.add_argument("--only", choices=[*PARTS, "passes", "start", "steady"])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     report: dict[str, Any] = {
@@ -332,6 +395,10 @@ def main() -> None:
         )
         for note, value in notes.items():
             print(f"| {note} | | {value:.3g} | | | | |", flush=True)
+    if options.only in (None, "passes"):
+        report["passes"] = {name: isolated(name, "fast") for name in PASSES}
+        for name, found in report["passes"].items():
+            print(f"| a pass of {name} | | {found['seconds']:.2f} s | | | {found['peak_mib']:.0f} MiB | |", flush=True)
     if options.only in (None, "start"):
         report["start"] = start_up()
         for name, seconds in report["start"].items():
