@@ -26,6 +26,18 @@ def test_a_digest_tells_entries_order_shape_names_and_facts_apart():
     assert weight_digest(module([1.0, 2.0, 3.0]), b"float32") in digests
 
 
+def test_a_digest_does_not_depend_on_the_number_of_threads():
+    weight = module(torch.randn(300_000, generator=torch.Generator().manual_seed(0)).tolist())
+    threads = torch.get_num_threads()
+    digests = set()
+    for count in (1, 2, 4):
+        torch.set_num_threads(count)
+        digests.add(weight_digest(weight, ""))
+    torch.set_num_threads(threads)
+    assert len(digests) == 1
+    assert weight_digest(weight.to(torch.bfloat16), "") not in digests
+
+
 def test_sides_are_held_to_the_multiple():
     check_sides(torch.zeros(1, 3, 28, 42), 14)
     for shape in ((1, 3, 28, 40), (1, 3, 30, 42)):

@@ -159,6 +159,23 @@ def test_xl_is_given_its_added_conditions(tiny_xl):
     assert modules["down.self"] == modules["down2.a1.b2.self"]
 
 
+def test_xl_attends_to_its_tokens_only(tiny_xl):
+    backbone = load(tiny_xl, device="cpu", dtype="float32")
+    latent, context = torch.randn(1, 4, 8, 8), backbone.context(["a bird"])
+    taps = Taps(features=("up0.a0.b0.query",), cross_attention=("up0.a0.b0",))
+    with torch.no_grad():
+        read = backbone.read(latent, 101, context, taps)
+        attended = backbone.attend("up0.a0.b0", read["feature:up0.a0.b0.query"], context)
+    torch.testing.assert_close(attended, read["cross:up0.a0.b0"])
+
+
+@pytest.mark.parametrize(("kind", "reason"), [("sdxl", "pooled"), ("dinov2", "no cross-attention")])
+def test_prompts_are_learnt_where_there_are_tokens_only(kind, reason, checkpoints, photos, tmp_path, capsys):
+    command = ["prompt", "learn", photos[0], "--point", "30,40", "--out", str(tmp_path / "p.safetensors")]
+    assert run([*command, "--model", str(checkpoints[kind]), "--device", "cpu"]) == 2
+    assert reason in capsys.readouterr().err
+
+
 def test_xl_reads_a_photo(tiny_xl, photos):
     backbone = load(tiny_xl, device="cpu", dtype="float16")
     assert backbone.encoder.vae.dtype == torch.float32  # in half precision it overflows

@@ -49,6 +49,8 @@ def test_prompts_are_scored_in_the_target_and_in_their_own_photo():
     none = KeypointPair(pair.category, pair.source, pair.source, pair.query[:0], pair.query[:0], pair.threshold)
     settings = settings_for(pocket.card, rounds=1, steps=25, rate=0.05, crops=5, mode="frozen_queries")
     (found,), (again,) = run_prompt(pocket, settings, [few, none])
+    twice = KeypointPair(*(few.category, few.source, few.source, few.query[[0, 0, 1]], few.query[[0, 0, 1]], 9.0))
+    np.testing.assert_array_equal(run_prompt(pocket, settings, [twice])[0][0].distances, found.distances[[0, 0, 1]])
     np.testing.assert_allclose(again.distances, found.distances / (128 / 12))
     assert (again.distances < 1).all()
 

@@ -240,3 +240,16 @@ def test_the_page_of_models_is_made_from_the_cards(capsys):
     page = Path(__file__).parents[2] / "docs" / "models.md"
     assert capsys.readouterr().out == page.read_text(), "make it anew: diffsight models --markdown > docs/models.md"
     assert "--json" in fails(capsys, "models", "--markdown", "--json")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--method", "warp"], "use dift, prompt or frozen"),
+        (["--set", "steps=3"], "--method prompt"),
+        (["--method", "prompt", "--set", "mode=exact"], "mode"),
+        (["--points", "0"], "--points"),
+    ],
+)
+def test_bench_with_bad_options(capsys, options, message):
+    assert message in fails(capsys, "bench", "world", "--pairs", "1", *options)

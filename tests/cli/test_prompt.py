@@ -75,6 +75,9 @@ def test_a_box_or_a_mask(here, model, capsys):
     one, two = (PromptEmbeddings.load(here / f"{name}.safetensors") for name in "bm")
     assert one.points.tolist() == [[25, 20]]
     np.testing.assert_array_equal(one.vectors.numpy(), two.vectors.numpy())
+    capsys.readouterr()
+    point = ["--point", "25,20", "--out", "b.safetensors"]
+    assert "another target" in fails(capsys, "prompt", "learn", "in/a.png", *point, *model, *FEW)
 
 
 def test_take_over_from_the_released_code(here, model, capsys):

@@ -19,10 +19,13 @@ from diffsight.matching.prompt import (
     PRESETS,
     PromptEmbeddings,
     PromptSettings,
+    change,
+    layer_maps,
     learning,
     locate,
     optimise,
     read_released,
+    settings_for,
     target_maps,
 )
 from diffsight.matching.prompt.frame import Frame, attention, seeded, start_range
@@ -47,6 +50,15 @@ def photo():
 def last(results):
     *_, result = results
     return result
+
+
+def test_settings_say_which_preset_they_are():
+    pocket = load("pocket", device="cpu").card
+    assert settings_for(pocket, "hedlin").preset == "hedlin"
+    assert settings_for(pocket).preset == "default"
+    assert change(settings_for(pocket), ["seed=3"]).preset == "default"
+    moved = change(change(settings_for(pocket), ["rounds=3"]), ["steps=2"])
+    assert moved.preset == "default, changed"
 
 
 def test_presets_are_the_papers():
@@ -294,6 +306,7 @@ def test_embeddings_are_kept_in_files(tiny, photo, tmp_path):
     assert torch.equal(one.maps, two.maps)
     with pytest.raises(InvalidInput, match="another network"):
         locate(tiny.untrained(5), again, photo)
+    assert torch.equal(locate(tiny.untrained(5), again, photo, force=True).maps.isfinite(), torch.ones(1, 128, 128) > 0)
     (tmp_path / "b.safetensors").write_bytes((tmp_path / "a.safetensors").read_bytes()[:500])
     for name in ("b.safetensors", "none.safetensors"):
         with pytest.raises(UnreadableFile, match="prompt learn"):
@@ -362,6 +375,40 @@ def test_a_region_may_be_lit_up(tiny, photo):
     assert not torch.equal(learnt.vectors, plain.vectors)
     with pytest.raises(InvalidInput, match="region"):
         last(optimise(tiny, photo, [(60, 45)], SMALL, region=region[:5]))
+    for known, other in ((learnt, None), (plain, region), (learnt, ~region)):
+        with pytest.raises(InvalidInput, match="another target"):
+            last(optimise(tiny, photo, [(60, 45)], SMALL, region=other, known=known))
+    again = last(optimise(tiny, photo, [(60, 45)], SMALL, region=region, known=learnt))
+    assert torch.equal(again.vectors, learnt.vectors)
+
+
+def test_memory_that_runs_out_while_reading_changes_nothing(tiny, photo, monkeypatch):
+    learnt = last(optimise(tiny, photo, [(20, 30), (100, 60)], replace(SMALL, steps=1)))
+    expected = locate(tiny, learnt, photo)
+    original, refused = type(tiny).read, []
+
+    def short(self, latent, *rest):
+        if len(latent) > 1:
+            refused.append(len(latent))
+            raise torch.OutOfMemoryError("out of memory")
+        return original(self, latent, *rest)
+
+    monkeypatch.setattr(type(tiny), "read", short)
+    found = locate(tiny, learnt, photo)
+    assert refused
+    np.testing.assert_array_equal(found.matches.matched, expected.matches.matched)
+    assert layer_maps(tiny, learnt, photo)["up1.a0"].shape == (2, 2, 4, 4)
+
+
+def test_crops_are_encoded_once_whatever_the_settings(tiny, photo, monkeypatch):
+    learnt = last(optimise(tiny, photo, [(20, 30), (100, 60)], replace(SMALL, steps=1, offsets=0)))
+    seen, original = [], Frame.latent
+    encode = type(tiny).encode
+    monkeypatch.setattr(type(tiny), "encode", lambda self, pixels: seen.append(1) or encode(self, pixels))
+    starts = set()
+    monkeypatch.setattr(Frame, "latent", lambda self, start: starts.add(start) or original(self, start))
+    locate(tiny, learnt, photo)
+    assert len(seen) == len(starts)
 
 
 @pytest.mark.parametrize("point", [(0, 0), (130, 90), (0, 90)])
@@ -395,6 +442,8 @@ def test_a_loss_that_is_no_number_is_named_by_its_step(tiny, photo, monkeypatch)
         ({"margin": 0.7}, "margin"),
         ({"noise": "pink"}, "noise"),
         ({"mode": "fast"}, "mode"),
+        ({"combine": "meen"}, "combine"),
+        ({"rows": "supervise"}, "rows"),
         ({"offsets": 1}, "offsets"),
     ],
 )
@@ -404,7 +453,13 @@ def test_unsuitable_settings(wrong, message):
 
 
 def test_what_the_network_cannot_follow(tiny, photo):
-    for wrong, message in (({"layers": ("up9.a0",)}, "up9"), ({"size": 100}, "multiple"), ({"token": 99}, "token")):
+    for wrong, message in (
+        ({"layers": ("up9.a0",)}, "up9"),
+        ({"size": 100}, "multiple"),
+        ({"token": 99}, "token"),
+        ({"crop": 0.5}, "offsets"),
+        ({"margin": 0.49, "crop": 0.8}, "offsets"),
+    ):
         with pytest.raises(InvalidInput, match=message):
             last(optimise(tiny, photo, [(20, 30)], replace(SMALL, **wrong)))
     with pytest.raises(InvalidInput, match="no points"):

@@ -158,6 +158,10 @@ class Backbone(Protocol):
         """A short digest of architecture, weights and number format."""
 
     @property
+    def pooled_channels(self) -> int:
+        """Channels of the pooled text that a context holds in its last row; 0 if it holds tokens only."""
+
+    @property
     def multiple(self) -> int:
         """Both sides of the network's input must be a multiple of this many pixels."""
 

@@ -22,18 +22,12 @@ IMAGENET_MEAN: Colour = (0.485, 0.456, 0.406)
 IMAGENET_STD: Colour = (0.229, 0.224, 0.225)
 
 
-def weight_sums(weight: Tensor) -> bytes:
-    """Two sums that a change of any entry, or of their order, alters."""
-    flat = weight.detach().flatten().double().cpu()
-    ramp = torch.linspace(0.5, 1.5, flat.numel(), dtype=torch.float64)
-    return torch.stack([flat.sum(), (flat * ramp).sum()]).numpy().tobytes()
-
-
 def weight_digest(module: nn.Module, facts: str | bytes) -> str:
-    """A short digest of every weight's name, shape and sums, and of the facts that weights do not tell."""
+    """A short digest of every weight's name, shape and bytes, and of the facts that weights do not tell."""
     digest = hashlib.blake2b(facts.encode() if isinstance(facts, str) else facts, digest_size=16)
     for name, weight in module.state_dict().items():
-        digest.update(f"{name}{tuple(weight.shape)}".encode() + weight_sums(weight))
+        digest.update(f"{name}{tuple(weight.shape)}".encode())
+        digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
 
 
@@ -96,7 +90,9 @@ def join_pooled(tokens: Tensor, pooled: Tensor) -> Tensor:
 
 
 def split_pooled(context: Tensor, channels: int) -> tuple[Tensor, Tensor]:
-    """Tokens and pooled vectors again, of a context made by ``join_pooled``."""
+    """Tokens and pooled vectors again, of a context made by ``join_pooled``; all tokens if ``channels`` is 0."""
+    if channels == 0:
+        return context, context.new_zeros(len(context), 0)
     return context[:, :-1], context[:, -1, :channels]
 
 
@@ -104,6 +100,11 @@ class Textless:
     """What every network that takes no text answers alike."""
 
     card: Card
+
+    @property
+    def pooled_channels(self) -> int:
+        """No text is pooled."""
+        return 0
 
     def context(self, prompts: Sequence[str]) -> Tensor:
         """An empty context for each prompt."""

@@ -24,7 +24,7 @@ class Encoder(Protocol):
         """What sets this encoder apart from others, for fingerprints."""
 
     def __call__(self, pixels: Tensor) -> Posterior:
-        """Encode (B, 3, H, W) in [-1, 1]."""
+        """Encode (B, 3, H, W) in [-1, 1], float32, in whatever format the encoder is in; the result is float32."""
 
 
 class DiffusionBackbone:
@@ -75,7 +75,7 @@ class DiffusionBackbone:
         """
         check_sides(pixels, self.multiple)
         with torch.no_grad():
-            return self.encoder(pixels.to(self.device, self.dtype) * 2 - 1)
+            return self.encoder(pixels.to(self.device).float() * 2 - 1)
 
     def add_noise(self, latent: Tensor, noise: Tensor, timestep: int) -> Tensor:
         """The diffusion forward process: ``sqrt(abar_t) latent + sqrt(1 - abar_t) noise``.

@@ -70,6 +70,11 @@ class DitBackbone(Textless):
         """Both sides of the network's input must be a multiple of this many pixels: those of one token."""
         return self.encoder.stride * PATCH
 
+    @property
+    def pooled_channels(self) -> int:
+        """Channels of the pooled text in a context's last row."""
+        return self.transformer.config.pooled_projection_dim
+
     @cached_property
     def fingerprint(self) -> str:
         """A short digest of architecture, settings, number format, encoder and every weight's sums."""
@@ -85,7 +90,7 @@ class DitBackbone(Textless):
         """
         check_sides(pixels, self.multiple)
         with torch.no_grad():
-            posterior = self.encoder(pixels.to(self.device, self.dtype) * 2 - 1)
+            posterior = self.encoder(pixels.to(self.device).float() * 2 - 1)
         return replace(posterior, mean=posterior.mean - self.shift * self.encoder.vae.config.scaling_factor)
 
     def add_noise(self, latent: Tensor, noise: Tensor, timestep: int) -> Tensor:
@@ -123,9 +128,7 @@ class DitBackbone(Textless):
             InvalidInput: for an unknown block, or for attention, which is not offered.
         """
         self.taps.check(taps)
-        tokens, pooled = split_pooled(
-            context.to(self.device, self.dtype), self.transformer.config.pooled_projection_dim
-        )
+        tokens, pooled = split_pooled(context.to(self.device, self.dtype), self.pooled_channels)
         latent = latent.to(self.device, self.dtype)
         found = read_blocks(self.transformer, latent, timestep, tokens, pooled, taps.features, self.settings)
         return Capture(taps, tuple(found[name] for name in taps.features))

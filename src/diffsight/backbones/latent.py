@@ -6,7 +6,6 @@ word table), a noise schedule and a UNet. Only these are loaded: no decoder, no 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from ..errors import InvalidInput
 from ..types import AND, Capture, Heads, Posterior, Taps
 from .base import Card
 from .capture import attend, run_tapped, unet_taps
-from .common import split_pooled, weight_sums
+from .common import split_pooled, weight_digest
 from .diffusion import DiffusionBackbone, Encoder
 from .parts import load_schedule, load_unet, load_vae, unusable
 from .pixels import PixelBlocks
@@ -37,10 +36,7 @@ class VaeEncoder:
 
     def describe(self) -> str:
         """A digest of the weights and the scaling factor."""
-        digest = hashlib.blake2b(str(self.vae.config.scaling_factor).encode(), digest_size=16)
-        for weight in self.vae.state_dict().values():
-            digest.update(weight_sums(weight))
-        return digest.hexdigest()
+        return weight_digest(self.vae, str(self.vae.config.scaling_factor))
 
     def __call__(self, pixels: Tensor) -> Posterior:
         """The scaled posterior of (B, 3, H, W) as (B, c, H / stride, W / stride)."""
@@ -72,6 +68,14 @@ class LatentBackbone(DiffusionBackbone):
         card = replace(self.card, name=f"untrained {self.card.name}")
         unet = self.random_unet(seed)
         return LatentBackbone(card, unet, self.encoder, self.alphas, self.text, self.device, self.dtype)
+
+    @property
+    def pooled_channels(self) -> int:
+        """Channels of the pooled text that a context holds in its last row; 0 but for XL."""
+        config = self.unet.config
+        if not wants_pooled(self.unet):
+            return 0
+        return int(config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim)
 
     def context(self, prompts: Sequence[str]) -> Tensor:
         """Embed N prompts as (N, tokens, channels); each distinct prompt is encoded once."""
@@ -106,16 +110,11 @@ class LatentBackbone(DiffusionBackbone):
 
         Gradients flow to latent and context if they ask for them.
         """
-
         height, width = (side * self.encoder.stride for side in latent.shape[-2:])
-        tokens, conditions = context.to(self.device, self.dtype), None
-        if wants_pooled(self.unet):
-            config = self.unet.config
-            channels = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
-            tokens, pooled = split_pooled(tokens, channels)
-            # the size that the photo had, where it was cropped, the size that it shall have
-            sizes = torch.tensor([[height, width, 0, 0, height, width]], device=self.device, dtype=self.dtype)
-            conditions = {"text_embeds": pooled, "time_ids": sizes.expand(len(latent), -1)}
+        tokens, pooled = split_pooled(context.to(self.device, self.dtype), self.pooled_channels)
+        # the size that the photo had, where it was cropped, the size that it shall have
+        sizes = torch.tensor([[height, width, 0, 0, height, width]], device=self.device).expand(len(latent), -1)
+        conditions = {"text_embeds": pooled, "time_ids": sizes} if self.pooled_channels else None
 
         def forward() -> None:
             self.unet(
@@ -140,8 +139,8 @@ class LatentBackbone(DiffusionBackbone):
         """The cross-attention (B, queries, tokens) of queries that were read as ``LAYER.query`` to another context."""
         module = next(tap.module for tap in self.taps.attention if tap.name == layer)
         attn = self.unet.get_submodule(f"{module}.attn2")
-        tokens = query.flatten(2).transpose(1, 2).to(self.device, self.dtype)
-        return attend(attn, tokens, context.to(tokens), heads=heads)
+        queries = query.flatten(2).transpose(1, 2).to(self.device, self.dtype)
+        return attend(attn, queries, split_pooled(context.to(queries), self.pooled_channels)[0], heads=heads)
 
     def row_bytes(self, height: int, width: int, taps: Taps) -> int:
         """About how much memory one row of a pass takes, for a latent of (height, width): activations and maps."""

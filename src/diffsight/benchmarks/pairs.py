@@ -155,7 +155,9 @@ def run_prompt(
         if len(pair.query) == 0:
             continue
         *_, learnt = prompt.optimise(backbone, pair.source, pair.query, settings)
-        there, here = (prompt.locate(backbone, learnt, photo).matches for photo in (pair.target, pair.source))
+        rows = {point: row for row, point in enumerate(map(tuple, learnt.points.tolist()))}
+        order = np.array([rows[point] for point in map(tuple, pair.query.tolist())])  # points may coincide
+        there, here = (prompt.locate(backbone, learnt, photo).matches[order] for photo in (pair.target, pair.source))
         off = np.linalg.norm(there.matched - pair.truth, axis=1)
         found.append(PairErrors(pair.category, off, pair.threshold))
         fit = Fit.make("stretch", pair.source.size, (settings.size, settings.size))

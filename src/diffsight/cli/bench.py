@@ -54,7 +54,7 @@ def world(
     those visible in both pictures.
     """
     _check(pairs, json_file)
-    methods = _methods(method, points)
+    methods = _methods(method, points, change)
     from ..benchmarks.pairs import few_points, world_pairs
 
     drawn = world_pairs(pairs)
@@ -80,7 +80,7 @@ def keypoints(
     PCK: a point counts if it lies within alpha times the longer side of the tight box around the target's keypoints.
     """
     _check(pairs, json_file)
-    methods = _methods(method, points)
+    methods = _methods(method, points, change)
     from ..benchmarks.pairs import csv_pairs, few_points
 
     drawn = csv_pairs(table, pairs, seed)
@@ -145,12 +145,16 @@ def _check(count: int, json_file: Path | None, option: str = "--pairs") -> None:
         check_writable(json_file.parent)
 
 
-def _methods(given: list[str] | None, points: int | None) -> list[str]:
+def _methods(given: list[str] | None, points: int | None, change: list[str] | None) -> list[str]:
     if points is not None and points < 1:
         raise InvalidInput(f"--points {points} is too few; use 1 or more, or leave it out for all")
     methods = list(dict.fromkeys(given or ["dift"]))
     if unknown := set(methods) - {"dift", "prompt", "frozen"}:
         raise InvalidInput(f"unknown method {unknown.pop()!r}; use dift, prompt or frozen")
+    if change and methods == ["dift"]:
+        raise InvalidInput("--set changes prompt matching; name it with --method prompt or --method frozen")
+    if any(text.startswith("mode=") for text in change or []):
+        raise InvalidInput("--set mode=... does not suit; choose by --method prompt (exact) or --method frozen")
     return methods
 
 
@@ -174,7 +178,8 @@ def _compare(
     backbone = load(model, device=device, dtype=dtype)
     own = task_settings(backbone.card, "semantic")
     by_prompt = prompt.change(prompt.settings_for(backbone.card), change)
-    raw = RawPixels(own.size, backbone.multiple)
+    stride = next((tap.stride for tap in backbone.taps.features if tap.name == own.stage), backbone.multiple)
+    raw = RawPixels(own.size, min(stride, backbone.multiple))
     results = {"raw pixels": run_pairs(raw, raw.card.tasks["semantic"], pairs)}
     settings: dict[str, Any] = {}
     refound = {}

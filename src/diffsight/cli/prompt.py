@@ -83,7 +83,7 @@ def learn(
     texts = [f"{name}={value}" for name, value in direct.items() if value is not None]
     settings = prompt.change(settings, [*texts, *(change or [])])
     known = prompt.PromptEmbeddings.load(out) if out.exists() else None
-    if known is not None and (region is not None or not {tuple(p) for p in known.points.tolist()} <= set(asked)):
+    if known is not None and not {tuple(p) for p in known.points.tolist()} <= set(asked):
         raise InvalidInput(
             f"{out} holds embeddings of other points, which would be lost; give another --out, name its points too, or "
             "delete it"
@@ -111,6 +111,9 @@ def find(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A setting of the reading, such as crops=8; repeat for more."),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Read embeddings of another network or number format all the same.")
+    ] = False,
     device: Device = None,
     dtype: Dtype = None,
 ) -> None:
@@ -154,7 +157,7 @@ def find(
                 raise
             failed.append(str(error))
             continue
-        found = prompt.locate(backbone, learnt, picture, settings)
+        found = prompt.locate(backbone, learnt, picture, settings, force=force)
         save_picture(draw_panels([Panel(picture, found.matches.matched)]), out / f"{stem}_found.png")
         for i in range(len(found.matches) if heat else 0):
             image = draw_heat(picture, found.maps[i].numpy(), found.matches.matched[i])
@@ -271,10 +274,11 @@ def _draw_learnt(
     from ..draw import draw_heat, draw_sheet, save_picture
     from ..matching import prompt
 
+    learnt = learnt[:DRAWN]
     layers = prompt.layer_maps(backbone, learnt, picture)
     targets = prompt.target_maps(learnt, picture).numpy()
     images, titles = [], []
-    for i, place in enumerate(learnt.points[:DRAWN]):
+    for i, place in enumerate(learnt.points):
         images.append(draw_heat(picture, targets[i] if region is None else region, place))
         titles.append(f"point {i + 1}, wanted")
         for layer, own in layers.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,6 +17,9 @@ from ...types import Picture
 from .frame import Frame
 from .settings import PRESETS, PromptSettings
 
+POINT = "point"
+"""What ``PromptEmbeddings.target`` is for a Gaussian at a point."""
+
 
 @dataclass(frozen=True)
 class PromptEmbeddings:
@@ -28,6 +31,7 @@ class PromptEmbeddings:
         losses: (N, rounds) of the last step.
         settings: what they were learnt with.
         photo: digest of the photo's frame.
+        target: what the maps were asked to become: ``point``, or the digest of a region.
         fingerprint: of the network.
     """
 
@@ -37,13 +41,22 @@ class PromptEmbeddings:
     settings: PromptSettings
     photo: str
     fingerprint: str
+    target: str = POINT
 
     def __len__(self) -> int:
         return len(self.points)
 
+    def __getitem__(self, keep: slice) -> PromptEmbeddings:
+        return replace(self, points=self.points[keep], vectors=self.vectors[keep], losses=self.losses[keep])
+
     def save(self, path: Path) -> None:
         """Write a safetensors file, whole or not at all."""
-        facts = {"settings": asdict(self.settings), "photo": self.photo, "fingerprint": self.fingerprint}
+        facts = {
+            "settings": asdict(self.settings),
+            "photo": self.photo,
+            "fingerprint": self.fingerprint,
+            "target": self.target,
+        }
         tensors = {"points": torch.from_numpy(self.points), "vectors": self.vectors, "losses": self.losses}
         save_tensors(tensors, path, {"prompt": json.dumps(facts)})
 
@@ -62,8 +75,8 @@ class PromptEmbeddings:
                 tensors = {name: handle.get_tensor(name) for name in ("points", "vectors", "losses")}
             own = facts["settings"]
             settings = PromptSettings(**{**own, "layers": tuple(own["layers"])})
-            points = tensors["points"].numpy()
-            return cls(points, tensors["vectors"], tensors["losses"], settings, facts["photo"], facts["fingerprint"])
+            names = (facts[name] for name in ("photo", "fingerprint", "target"))
+            return cls(tensors["points"].numpy(), tensors["vectors"], tensors["losses"], settings, *names)
         except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
             reason = " ".join(str(error).split())[:120]
             raise UnreadableFile(

@@ -14,9 +14,9 @@ from ...backbones.base import Backbone
 from ...errors import InvalidInput
 from ...grid import Fit
 from ...probe import MEMORY
-from ...types import Matches, Picture, Taps
+from ...types import Matches, Picture
 from .embeddings import PromptEmbeddings
-from .frame import Frame, attention, seeded
+from .frame import Frame, read_attention, rows_within, seeded
 from .learning import start_vector
 from .loss import gaussian_profiles, upsampling
 from .settings import PromptSettings, check_settings
@@ -48,6 +48,7 @@ def locate(
     settings: PromptSettings | None = None,
     *,
     memory: int = MEMORY,
+    force: bool = False,
 ) -> Located:
     """Find the points that embeddings were learnt for in another photo.
 
@@ -56,27 +57,27 @@ def locate(
         embeddings: from ``optimise`` or a file.
         picture: the photo to search.
         settings: of the reading; those of the learning if left out.
-        memory: budget of a pass, bytes.
+        memory: budget of a pass, and of the maps that are held, bytes.
+        force: read embeddings of another network, or of another number format, all the same.
 
     Raises:
-        InvalidInput: for another network.
+        InvalidInput: for another network, unless forced.
     """
     settings = embeddings.settings if settings is None else settings
-    if embeddings.fingerprint != backbone.fingerprint:
+    if embeddings.fingerprint != backbone.fingerprint and not force:
         raise InvalidInput(
             f"these embeddings were learnt with another network than {backbone.card.name} (fingerprint "
             f"{embeddings.fingerprint[:8]}, not {backbone.fingerprint[:8]}); load the model they were learnt with, in "
-            "the same number format"
+            "the same number format, or force it"
         )
     layers = check_settings(backbone, settings)
     frame = Frame(backbone, picture, settings)
-    latent_side = settings.size // backbone.multiple
-    row = 4 * len(layers) * settings.size**2 + backbone.row_bytes(
-        latent_side, latent_side, Taps(cross_attention=layers)
-    )
     rounds = embeddings.vectors.shape[1]
-    together = max(1, memory // row // rounds)
-    parts = [_search(frame, embeddings.vectors[i : i + together], layers) for i in range(0, len(embeddings), together)]
+    held = 4 * (len(layers) + 1) * settings.size**2 * rounds
+    together = max(1, memory // held)
+    rows = rows_within(frame, layers, memory)
+    groups = [embeddings.vectors[i : i + together] for i in range(0, len(embeddings), together)]
+    parts = [_search(frame, group, layers, rows) for group in groups]
     peaks, maps, heights, round_peaks = (torch.cat(own) for own in zip(*parts, strict=True))
     found = peaks.double()
     if settings.combine == "median":
@@ -87,7 +88,9 @@ def locate(
     return Located(matches, maps, np.sqrt(np.square(distances).mean(axis=1)))
 
 
-def _search(frame: Frame, vectors: Tensor, layers: Sequence[str]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _search(
+    frame: Frame, vectors: Tensor, layers: Sequence[str], at_once: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Peaks (K, 2), maps (K, S, S), attention at the peaks (K,), and the rounds' own peaks (K, rounds, 2)."""
     settings, side = frame.settings, frame.side
     count, rounds = vectors.shape[:2]
@@ -102,10 +105,10 @@ def _search(frame: Frame, vectors: Tensor, layers: Sequence[str]) -> tuple[Tenso
         else:
             places = _peaks((total / hits.clamp(min=1)).mean(dim=1)).numpy()
         starts = [frame.draw(place, seeded(settings.seed, frame.digest, *seed, "crop")) for place in places]
-        maps = attention(frame, starts, settings.read_timestep, rows, layers, [seed] * len(rows))
+        maps = read_attention(frame, starts, settings.read_timestep, rows, layers, [seed] * len(rows), at_once)
         for layer, own in enumerate(maps):
             spread = upsampling(own.shape[-1], frame.crop).float()
-            large = spread @ own.float().cpu() @ spread.T
+            large = spread @ own @ spread.T
             for i, (x, y) in enumerate(starts):
                 total[i, layer, y : y + frame.crop, x : x + frame.crop] += large[i]
         for i, (x, y) in enumerate(starts):
@@ -129,9 +132,16 @@ def _peaks(maps: Tensor) -> Tensor:
     return torch.stack([index % side, index // side], dim=1) + 0.5
 
 
-@torch.no_grad()
-def layer_maps(backbone: Backbone, embeddings: PromptEmbeddings, picture: Picture) -> dict[str, Tensor]:
+def layer_maps(
+    backbone: Backbone, embeddings: PromptEmbeddings, picture: Picture, *, memory: int = MEMORY
+) -> dict[str, Tensor]:
     """The maps of the photo that embeddings were learnt on, before and after, by layer, without crops.
+
+    Args:
+        backbone: the network that they were learnt with.
+        embeddings: of the photo.
+        picture: the photo.
+        memory: budget of a pass, bytes.
 
     Returns:
         For each layer (N, 2, n, n): the mean over rounds at the random start, and as learnt.
@@ -144,11 +154,12 @@ def layer_maps(backbone: Backbone, embeddings: PromptEmbeddings, picture: Pictur
     start = torch.stack(
         [start_vector(settings, embeddings.photo, point, turn, shape) for point in points for turn in range(rounds)]
     )
-    pairs = []
+    pairs, at_once = [], rows_within(frame, layers, memory)
     for vectors in (start, embeddings.vectors.flatten(0, 1)):
         rows = vectors.to(backbone.device)
-        own = attention(frame, [(0, 0)] * len(rows), settings.fit_timestep, rows, layers, [("look",)] * len(rows))
-        pairs.append([m.float().cpu().unflatten(0, (count, rounds)).mean(dim=1) for m in own])
+        starts, seeds = [(0, 0)] * len(rows), [("look",)] * len(rows)
+        own = read_attention(frame, starts, settings.fit_timestep, rows, layers, seeds, at_once)
+        pairs.append([m.unflatten(0, (count, rounds)).mean(dim=1) for m in own])
     return {layer: torch.stack([before, after], dim=1) for layer, before, after in zip(layers, *pairs, strict=True)}
 
 

@@ -16,8 +16,9 @@ from ...backbones.base import Backbone
 from ...device import derive_seed
 from ...grid import Fit, Points
 from ...images import network_input
+from ...probe import out_of_memory
 from ...types import Picture, Taps
-from .settings import PromptSettings
+from .settings import PromptSettings, crop_starts
 
 
 def start_range(point: float, side: int, crop: int, margin: int) -> tuple[int, int]:
@@ -36,9 +37,7 @@ class Frame:
         self.digest = hashlib.blake2b(self.pixels.numpy().tobytes(), digest_size=16).hexdigest()
         self.crop = int(self.side * settings.crop)
         self.margin = int(settings.margin * self.crop)
-        free = self.side - self.crop
-        places = np.rint(np.linspace(0, free, settings.offsets)) if settings.offsets else np.arange(free + 1)
-        self.starts = np.unique(places.astype(int))
+        self.starts = crop_starts(settings)
         self.latents: dict[tuple[int, int], Tensor] = {}
         self.queries: dict[tuple[int, int], list[Tensor]] = {}
 
@@ -66,10 +65,8 @@ class Frame:
         x, y = start
         window = self.pixels[None, :, y : y + self.crop, x : x + self.crop]
         resized = F.interpolate(window, (self.side, self.side), mode="bilinear", align_corners=False)
-        latent = self.backbone.encode(resized).mean[0]
-        if self.settings.offsets:
-            self.latents[start] = latent
-        return latent
+        self.latents[start] = self.backbone.encode(resized).mean[0]
+        return self.latents[start]
 
     def noisy(self, start: tuple[int, int], timestep: int, generator: torch.Generator) -> Tensor:
         """The latent of a crop as the network gets it."""
@@ -123,3 +120,36 @@ def attention(
         maps = [capture[key] for key in taps.keys]
     columns = [m[:, :, settings.token] for m in maps]
     return [column.unflatten(1, (math.isqrt(column.shape[1]),) * 2) for column in columns]
+
+
+def read_attention(
+    frame: Frame,
+    starts: Sequence[tuple[int, int]],
+    timestep: int,
+    vectors: Tensor,
+    layers: Sequence[str],
+    seeds: Sequence[tuple[object, ...]],
+    rows: int,
+) -> list[Tensor]:
+    """As ``attention``, without gradients, on the CPU, so many rows in a pass, or fewer where memory runs out."""
+    found: list[list[Tensor]] = []
+    first = 0
+    while first < len(vectors):
+        part = slice(first, first + rows)
+        try:
+            with torch.no_grad():
+                maps = attention(frame, starts[part], timestep, vectors[part], layers, seeds[part])
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error) or rows == 1:
+                raise
+            rows = max(1, rows // 2)
+            continue
+        found.append([m.float().cpu() for m in maps])
+        first += rows
+    return [torch.cat(own) for own in zip(*found, strict=True)]
+
+
+def rows_within(frame: Frame, layers: Sequence[str], memory: int) -> int:
+    """How many rows of a pass fit a budget in bytes, at least one."""
+    side = frame.side // frame.backbone.multiple
+    return max(1, memory // frame.backbone.row_bytes(side, side, Taps(cross_attention=tuple(layers))))

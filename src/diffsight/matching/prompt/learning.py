@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,11 +16,14 @@ from ...backbones.base import Backbone
 from ...errors import DiffsightError, InvalidInput
 from ...images import network_input
 from ...probe import MEMORY, out_of_memory
-from ...types import Picture, Taps
-from .embeddings import PromptEmbeddings
-from .frame import Frame, attention, seeded
+from ...types import Picture
+from .embeddings import POINT, PromptEmbeddings
+from .frame import Frame, attention, rows_within, seeded
 from .loss import Target, gaussian_target, map_loss, mask_target
 from .settings import PRESETS, PromptSettings, check_settings, map_sides
+
+GRADIENT = 8
+"""How many times the memory of a reading a pass takes whose activations are kept for its gradient."""
 
 
 def optimise(
@@ -61,12 +65,14 @@ def optimise(
     if region is not None and (region.shape != picture.size or not region.any()):
         raise InvalidInput(f"the region has shape {region.shape}; it must be {picture.size} and not empty")
     mask = None if region is None else _squeeze(region, frame)
+    target = POINT if region is None else hashlib.blake2b(region.tobytes(), digest_size=16).hexdigest()
     shape = backbone.context([""]).shape[1:]
     done: dict[tuple[float, float], tuple[Tensor, Tensor]] = {}
     if known is not None:
         for what, one, other in (
             ("on another photo", known.photo, frame.digest),
             ("with other settings", known.settings, settings),
+            ("for another target", known.target, target),
             ("by another network or in another number format", known.fingerprint, backbone.fingerprint),
         ):
             if one != other:
@@ -74,14 +80,13 @@ def optimise(
         for (x, y), vector, loss in zip(known.points.tolist(), known.vectors, known.losses, strict=True):
             done[x, y] = vector, loss
     waiting = [point for point in dict.fromkeys(map(tuple, array.tolist())) if point not in done]
-    latent_side = settings.size // backbone.multiple
-    chunk = max(1, memory // (8 * backbone.row_bytes(latent_side, latent_side, Taps(cross_attention=layers))))
+    chunk = rows_within(frame, layers, memory // GRADIENT)
     together = max(1, chunk // settings.rounds)
 
     def finished() -> PromptEmbeddings:
         kept = [point for point in dict.fromkeys(map(tuple, array.tolist())) if point in done]
         vectors, losses = (torch.stack([done[point][i] for point in kept]) for i in (0, 1))
-        return PromptEmbeddings(np.array(kept), vectors, losses, settings, frame.digest, backbone.fingerprint)
+        return PromptEmbeddings(np.array(kept), vectors, losses, settings, frame.digest, backbone.fingerprint, target)
 
     if done and not waiting:
         yield finished()

@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
+import numpy as np
+import numpy.typing as npt
+
 from ...backbones.base import Backbone, Card, TapTable
 from ...errors import InvalidInput
 from ...types import Heads, Taps
 
 Mode = Literal["exact", "frozen_queries"]
 Noise = Literal["gaussian", "uniform", "none"]
+Rows = Literal["all", "supervised"]
+Combine = Literal["mean", "median"]
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,14 @@ class PromptSettings:
         mode: ``exact``; or ``frozen_queries``, an approximation that ignores how an embedding changes the features it
             is compared with, and costs a fraction.
         seed: of all draws; equal seeds give equal results.
+        preset: which one these are, for the record; says so if a setting was changed since.
     """
 
     size: int = 512
     layers: tuple[str, ...] = ()
     heads: Heads = "all"
     token: int = 1
-    rows: Literal["all", "supervised"] = "all"
+    rows: Rows = "all"
     noise: Noise = "gaussian"
     fit_timestep: int = 140
     read_timestep: int = 140
@@ -60,9 +66,10 @@ class PromptSettings:
     crops: int = 20
     offsets: int = 6
     pixel_softmax: bool = True
-    combine: Literal["mean", "median"] = "mean"
+    combine: Combine = "mean"
     mode: Mode = "exact"
     seed: int = 0
+    preset: str = "default"
 
     def __post_init__(self) -> None:
         for own in fields(self):
@@ -82,7 +89,7 @@ class PromptSettings:
             raise InvalidInput(f"margin is {self.margin}; it must be at least 0 and below 0.5")
         if self.offsets < 0 or self.offsets == 1:
             raise InvalidInput(f"offsets is {self.offsets}; use 2 or more a side, or 0 for any")
-        choices = {"heads": Heads, "noise": Noise, "mode": Mode}
+        choices = {"heads": Heads, "noise": Noise, "mode": Mode, "rows": Rows, "combine": Combine}
         for name, kind in choices.items():
             if getattr(self, name) not in get_args(kind):
                 raise InvalidInput(f"unknown {name} {getattr(self, name)!r}; use {', '.join(get_args(kind))}")
@@ -90,9 +97,14 @@ class PromptSettings:
 
 PRESETS = {
     "default": PromptSettings(),
-    "hedlin": PromptSettings(heads="last_half", noise="uniform", read_timestep=40, offsets=0, half_pixel=False),
+    "hedlin": PromptSettings(
+        heads="last_half", noise="uniform", read_timestep=40, offsets=0, half_pixel=False, preset="hedlin"
+    ),
 }
 """The paper's description, and what the released code does."""
+
+
+CHANGED = ", changed"
 
 
 def settings_for(card: Card, preset: str = "default", *, size: int | None = None, **changes: Any) -> PromptSettings:
@@ -114,7 +126,7 @@ def change(settings: PromptSettings, texts: Sequence[str]) -> PromptSettings:
     Raises:
         InvalidInput: for an unknown name or an unsuitable value.
     """
-    known = {f.name: getattr(settings, f.name) for f in fields(settings)}
+    known = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name != "preset"}
     changes: dict[str, Any] = {}
     for text in texts:
         name, _, value = text.partition("=")
@@ -128,15 +140,23 @@ def change(settings: PromptSettings, texts: Sequence[str]) -> PromptSettings:
                 changes[name] = tuple(value.split(",")) if kind is tuple else kind(value)
         except (ValueError, KeyError):
             raise InvalidInput(f"{text!r} does not suit; {name} is a {kind.__name__}, now {known[name]}") from None
-    return replace(settings, **changes)
+    changed = replace(settings, **changes)
+    if replace(changed, seed=settings.seed) == settings:
+        return changed
+    return replace(changed, preset=f"{settings.preset.removesuffix(CHANGED)}{CHANGED}")
 
 
 def default_layers(table: TapTable) -> tuple[str, ...]:
     """The layers of the coarsest stage on the way up that has attention, and the first of the next.
 
     For Stable Diffusion at 512 px these are ``up1.a0``, ``up1.a1``, ``up1.a2`` (16x16) and ``up2.a0`` (32x32).
+
+    Raises:
+        InvalidInput: for a model without cross-attention.
     """
     rising = [tap for tap in table.attention if tap.name.startswith("up")]
+    if not rising:
+        raise InvalidInput("this model has no cross-attention, which prompts light up; use Stable Diffusion or pocket")
     coarsest = max(tap.stride for tap in rising)
     first = [tap.name for tap in rising if tap.stride == coarsest]
     return (*first, *[tap.name for tap in rising if tap.stride < coarsest][:1])
@@ -159,11 +179,30 @@ def check_settings(backbone: Backbone, settings: PromptSettings) -> tuple[str, .
     step = max(tap.stride for tap in backbone.taps.attention)
     if settings.size % step:
         raise InvalidInput(f"size {settings.size} does not suit; it must be a multiple of {step}")
+    if backbone.pooled_channels:
+        raise InvalidInput(
+            f"{backbone.card.name} reads a pooled vector besides its tokens, for which prompts cannot be learnt; use "
+            "Stable Diffusion 1.x or 2.x, or pocket"
+        )
     tokens = backbone.context([""]).shape[1]
     if not 0 <= settings.token < tokens:
         raise InvalidInput(f"token {settings.token} does not exist; this model's text has tokens 0 to {tokens - 1}")
-    if int(settings.size * settings.crop) < 1:
+    crop = int(settings.size * settings.crop)
+    if crop < 1:
         raise InvalidInput(
             f"crop {settings.crop} of {settings.size} pixels is less than one; use a larger crop or size"
         )
+    legal = crop - 2 * int(settings.margin * crop) + 1  # places where a crop may start for a point in the middle
+    if int(np.diff(crop_starts(settings)).max(initial=0)) > legal:
+        raise InvalidInput(
+            f"with crop {settings.crop}, margin {settings.margin} and {settings.offsets} offsets no crop keeps every "
+            "point off its border; use more offsets, or 0 for any, or a smaller margin"
+        )
     return layers
+
+
+def crop_starts(settings: PromptSettings) -> npt.NDArray[np.int64]:
+    """The places along an axis of the frame where crops may start."""
+    free = settings.size - int(settings.size * settings.crop)
+    places = np.rint(np.linspace(0, free, settings.offsets)) if settings.offsets else np.arange(free + 1)
+    return np.unique(places.astype(np.int64))
