@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import OutputFailed
 
@@ -62,3 +63,9 @@ def atomic(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         part.unlink(missing_ok=True) if part.parent.is_dir() else None
+
+
+def save_json(facts: dict[str, Any], path: Path) -> None:
+    """Write facts as JSON, whole or not at all; NaN is refused, as JSON has none."""
+    with atomic(path) as part:
+        part.write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n")

@@ -227,7 +227,7 @@ def test_models_are_listed(capsys):
     assert run(["models", "--json"]) == 0
     cards = json.loads(capsys.readouterr().out)
     assert {card["name"] for card in cards} >= {"pocket", "sd-2.1", "sd-1.4"}
-    assert all(set(card["tasks"]) == {"semantic", "geometric", "temporal", "segmentation"} for card in cards)
+    assert all({"semantic", "geometric", "temporal"} <= set(card["tasks"]) for card in cards)
 
 
 def test_no_command_shows_the_help(capsys):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InvalidInput
-from ..files import check_writable
+from ..files import check_writable, save_json
 
 if TYPE_CHECKING:
     from ..benchmarks.metrics import PairErrors
@@ -126,14 +125,7 @@ def segments(
         report[name] = asdict(score)
     Console().print(table)
     if json_file is not None:
-        _save(json_file, {"classes": classes, "scores": report})
-
-
-def _save(path: Path, facts: dict[str, Any]) -> None:
-    from ..files import atomic
-
-    with atomic(path) as part:
-        part.write_text(json.dumps(facts, indent=2) + "\n")
+        save_json({"classes": classes, "scores": report}, json_file)
 
 
 def _check(count: int, json_file: Path | None, option: str = "--pairs") -> None:
@@ -206,7 +198,7 @@ def _compare(
         print(f"{name}: {share:.1f} % of the points are found in their own photo, within a cell of the coarsest map")
     if json_file is not None:
         facts = {"threshold": base, "settings": settings, "pck": report, "pck_0.1_by_category": by_category}
-        _save(json_file, {**facts, "found_in_their_own_photo": refound})
+        save_json({**facts, "found_in_their_own_photo": refound}, json_file)
 
 
 def _by_category(found: list[PairErrors]) -> dict[str, float]:

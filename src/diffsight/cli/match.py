@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InvalidInput
-from ..files import check_writable
+from ..files import check_writable, save_json
 from .inputs import CONVENTION, Points, parse_point, read_points
 
 if TYPE_CHECKING:
@@ -238,8 +238,7 @@ def _write(out: Path, source: Picture, found: list[_Found], rows: list[dict[str,
         writer = csv.DictWriter(handle, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
-    with atomic(out / "matches.json") as part:
-        part.write_text(json.dumps({"convention": CONVENTION, "matches": rows}, indent=2) + "\n")
+    save_json({"convention": CONVENTION, "matches": rows}, out / "matches.json")
 
 
 COLUMNS = ("target", "point", "rank", "x", "y", "matched_x", "matched_y", "score", "mutual")

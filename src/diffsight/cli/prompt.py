@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InvalidInput, UnreadableFile
-from ..files import check_writable
+from ..files import check_writable, save_json
 from .inputs import CONVENTION, collect, file_digest, parse_point, read_points
 
 if TYPE_CHECKING:
@@ -173,9 +173,9 @@ def find(
             }
             for i, (x, y) in enumerate(found.matches.matched.tolist())
         ]
-        _save_json({**own, "found": new}, out / f"{stem}_found.json")
+        save_json({**own, "found": new}, out / f"{stem}_found.json")
         rows += new
-    _save_json({**facts, "found": rows}, out / "found.json")
+    save_json({**facts, "found": rows}, out / "found.json")
     for row in rows:
         print(f"{row['photo']}: point {row['point']} at {row['x']:.1f}, {row['y']:.1f}, score {row['score']:.3f}")
     print(out / "found.json")
@@ -183,13 +183,6 @@ def find(
         print(f"skipped: {line}")
     if failed:
         raise typer.Exit(1)
-
-
-def _save_json(facts: dict[str, Any], path: Path) -> None:
-    from ..files import atomic
-
-    with atomic(path) as part:
-        part.write_text(json.dumps(facts, indent=2) + "\n")
 
 
 def _earlier(path: Path, facts: dict[str, Any]) -> list[dict[str, Any]] | None:

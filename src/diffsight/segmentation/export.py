@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from ..files import atomic
+from ..files import atomic, save_json
 from ..types import VOID, Segmentation
 
 VOID_8BIT = 255
@@ -69,5 +68,4 @@ def save_description(segmentation: Segmentation, path: Path, **facts: Any) -> No
     Raises:
         OutputFailed: if it cannot be written.
     """
-    with atomic(path) as part:
-        part.write_text(json.dumps({**facts, **describe(segmentation)}, indent=1, allow_nan=False) + "\n")
+    save_json({**facts, **describe(segmentation)}, path)
