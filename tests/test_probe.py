@@ -2,15 +2,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from diffsight.backbones.base import ReadSettings
 from diffsight.backbones.registry import load
+from diffsight.benchmarks.baselines import RawPixels
 from diffsight.errors import DiffsightError, InvalidInput, UnreadableFile
 from diffsight.images import load_picture, network_input
 from diffsight.probe import Probe, draw_noise
-from diffsight.types import Taps
+from diffsight.types import Picture, Taps
 
 SETTINGS = ReadSettings(stage="up1", timestep=261, ensemble=3, size=(64, 64))
 
@@ -143,3 +145,11 @@ def test_features_and_attention_in_one_pass(tiny, pictures):
 def test_settings_are_checked(tiny, pictures, change):
     with pytest.raises(InvalidInput):
         Probe(tiny).read(pictures, replace(SETTINGS, **change))
+
+
+@pytest.mark.parametrize("wrong", [{"timestep": 5}, {"ensemble": 2}, {"noise": True}, {"prompt": "a cat"}])
+def test_networks_without_noise_and_text_are_given_none(wrong, rng):
+    raw = RawPixels((32, 32), 4)
+    photo = Picture(torch.from_numpy(rng.integers(0, 255, (3, 32, 32), np.uint8)))
+    with pytest.raises(InvalidInput, match="knows no noise|reads no text"):
+        Probe(raw).read([photo], replace(raw.card.tasks["semantic"], **wrong))

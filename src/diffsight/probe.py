@@ -105,6 +105,11 @@ class Probe:
             )
         if not 0 <= settings.timestep <= 999:
             raise InvalidInput(f"timestep {settings.timestep} is outside the noise schedule; use 0 to 999")
+        name = self.backbone.card.name
+        if not self.backbone.takes_noise and (settings.noise or settings.timestep or settings.ensemble != 1):
+            raise InvalidInput(f"{name} knows no noise: it takes neither timestep nor ensemble; leave them out")
+        if settings.prompt and self.backbone.context([""]).shape[1] == 0:
+            raise InvalidInput(f"{name} reads no text, so not the prompt {settings.prompt!r}; leave it out")
         if settings.ensemble < 1:
             raise InvalidInput(f"an ensemble of {settings.ensemble} is empty; use at least 1")
         if settings.posterior not in ("mean", "sample"):
@@ -162,7 +167,9 @@ class Probe:
                 posteriors = {n: p for n, p in posteriors.items() if queue and n >= queue[0][0]}
                 bar.update(len(batch))
         if not all(bool(m.isfinite().all()) for capture in totals.values() for m in capture.maps):
-            raise DiffsightError("the network returned NaN or infinity; use another number format (dtype float32)")
+            raise DiffsightError(
+                "the network returned NaN or infinity; use dtype float32, or other weights if that is what it ran in"
+            )
         return [totals[number] for number in range(len(jobs))]
 
     def _row(self, job: _Job, posterior: Posterior, member: int, settings: ReadSettings) -> Tensor:

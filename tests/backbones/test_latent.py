@@ -198,3 +198,17 @@ def test_what_self_attention_adds_comes_as_a_grid(tiny):
     tiny.read(latent, 50, tiny.context([""]), Taps(("down2.a1",)))
     handle.remove()
     assert torch.equal(got.maps[0][0, :, 1, 3], kept[0][0, 7])
+
+
+def test_parts_of_different_networks_are_named(tiny_sd, tmp_path):
+    import json
+    import shutil
+
+    from diffusers import UNet2DConditionModel
+
+    folder = tmp_path / "mixed"
+    shutil.copytree(tiny_sd, folder, ignore=shutil.ignore_patterns("unet"))
+    config = json.loads((tiny_sd / "unet" / "config.json").read_text())
+    UNet2DConditionModel.from_config({**config, "cross_attention_dim": 48}).save_pretrained(folder / "unet")
+    with pytest.raises(ModelUnavailable, match="gives 32 channels, its UNet reads 48"):
+        load(folder, device="cpu").context(["a bird"])

@@ -27,8 +27,9 @@ ADM_TASKS: dict[Task, ReadSettings] = {
     "semantic": ReadSettings(stage="out4", timestep=101, ensemble=8, size=(512, 512)),
     "geometric": ReadSettings(stage="out11", timestep=41, ensemble=4, size=(768, 768)),
     "temporal": ReadSettings(stage="out7", timestep=51, ensemble=4, size=(480, 832)),
+    "segmentation": ReadSettings(stage="out4", timestep=101, ensemble=1, size=(512, 512)),
 }
-"""The settings of the DIFT paper, which cuts no photos into parts with this network."""
+"""The settings of the DIFT paper, which cuts no photos into parts with this network: there they are our choice."""
 
 
 def adm_taps(config: Any) -> TapTable:

@@ -158,6 +158,10 @@ class Backbone(Protocol):
         """A short digest of architecture, weights and number format."""
 
     @property
+    def takes_noise(self) -> bool:
+        """Whether timesteps and noise mean anything to the network."""
+
+    @property
     def pooled_channels(self) -> int:
         """Channels of the pooled text that a context holds in its last row; 0 if it holds tokens only."""
 

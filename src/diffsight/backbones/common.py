@@ -126,6 +126,11 @@ class Textless:
 class Noiseless(Textless):
     """What every network that takes neither text nor noise answers alike."""
 
+    @property
+    def takes_noise(self) -> bool:
+        """It knows none."""
+        return False
+
     def add_noise(self, latent: Tensor, noise: Tensor, timestep: int) -> Tensor:
         """Leave the latent as it is."""
         return latent

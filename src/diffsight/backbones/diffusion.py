@@ -60,6 +60,11 @@ class DiffusionBackbone:
         self.device = device
         self.dtype = dtype
 
+    @property
+    def takes_noise(self) -> bool:
+        """It was trained on noise."""
+        return True
+
     @cached_property
     def fingerprint(self) -> str:
         """A short digest of architecture, number format, noise schedule, encoder and every weight's sums."""

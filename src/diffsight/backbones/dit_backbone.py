@@ -71,6 +71,11 @@ class DitBackbone(Textless):
         return self.encoder.stride * PATCH
 
     @property
+    def takes_noise(self) -> bool:
+        """It was trained on noise."""
+        return True
+
+    @property
     def pooled_channels(self) -> int:
         """Channels of the pooled text in a context's last row."""
         return self.transformer.config.pooled_projection_dim

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import InvalidInput
+from ..errors import InvalidInput, ModelUnavailable
 from ..types import AND, Capture, Heads, Posterior, Taps
 from .base import Card
 from .capture import attend, run_tapped, unet_taps
@@ -81,7 +81,14 @@ class LatentBackbone(DiffusionBackbone):
         """Embed N prompts as (N, tokens, channels); each distinct prompt is encoded once."""
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._contexts]
         if new:
-            self._contexts.update(zip(new, self.text(new), strict=True))
+            found = self.text(new)
+            wanted = self.unet.config.cross_attention_dim
+            if found.shape[-1] != wanted:
+                raise ModelUnavailable(
+                    f"the text encoder of {self.card.name} gives {found.shape[-1]} channels, its UNet reads {wanted}: "
+                    "they are parts of different networks; give weights that belong together"
+                )
+            self._contexts.update(zip(new, found, strict=True))
         return torch.stack([self._contexts[prompt] for prompt in prompts]).to(self.device, self.dtype)
 
     def find_words(self, prompt: str, words: Sequence[str]) -> list[tuple[int, ...]]:

@@ -36,9 +36,9 @@ def models(
         print(page(list(CARDS.values())), end="")
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("name", "here", "parameters", "licence", "semantic settings", "good for")
+    table = Table(Column("name", no_wrap=True), "here", "parameters", "licence", "semantic settings", "good for")
     for card in CARDS.values():
         here = "yes" if is_here(card) else "no"
         settings = describe(card.tasks["semantic"])
