@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from .hub import hub  # noqa: F401
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost", b"127.0.0.1", b"localhost")
 
 TINY_UNET = {
     "sample_size": 8,
@@ -29,6 +34,30 @@ TINY_UNET = {
 @pytest.fixture(scope="session", autouse=True)
 def _quiet_threads() -> None:
     torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loopback_only() -> Iterator[None]:
+    """End a test that reaches for anything but this machine; its own error handling cannot hide that."""
+    connect, find = socket.socket.connect, socket.getaddrinfo
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in LOOPBACK:
+            pytest.fail(f"a test reached for {address}")
+        connect(self, address)
+
+    def guarded_find(host: Any, *arguments: Any, **options: Any) -> Any:
+        if host is not None and host not in LOOPBACK:
+            pytest.fail(f"a test reached for {host}")
+        return find(host, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded_connect)
+        patch.setattr(socket, "getaddrinfo", guarded_find)
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):  # a proxy on the loopback would lead outside
+            patch.delenv(name, raising=False)
+            patch.delenv(name.lower(), raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +95,18 @@ def tiny_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ).save_pretrained(folder / "text_encoder")
     write_tokenizer(folder / "tokenizer")
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_sd2(tmp_path_factory: pytest.TempPathFactory, tiny_sd: Path) -> Path:
+    """The same with the structure of SD 2.x: attention between linear projections."""
+    from diffusers import UNet2DConditionModel
+
+    folder = tmp_path_factory.mktemp("tiny") / "sd2"
+    shutil.copytree(tiny_sd, folder, ignore=shutil.ignore_patterns("unet"))
+    torch.manual_seed(0)
+    UNet2DConditionModel(**TINY_UNET, use_linear_projection=True).save_pretrained(folder / "unet")
     return folder
 
 

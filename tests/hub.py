@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from diffsight.backbones.weights.places import NETWORKS, ROOT_VARIABLE
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -24,6 +26,7 @@ class Hub:
         cuts: how often the line is cut half way through a file, by its name.
         lies: files that arrive with other bytes of the same number, by the end of their path.
         vanishes: files that are gone once a part of them was sent, by name.
+        later: the commit that every branch stands for when files are fetched.
         log: (method, path, range) of every request.
     """
 
@@ -32,6 +35,7 @@ class Hub:
     cuts: dict[str, int] = field(default_factory=dict)
     lies: set[str] = field(default_factory=set)
     vanishes: set[str] = field(default_factory=set)
+    later: str = COMMIT
     log: list[tuple[str, str, str | None]] = field(default_factory=list)
     url: str = ""
 
@@ -59,18 +63,19 @@ class _Handler(BaseHTTPRequestHandler):
             if place in self.path:
                 return self.send(status, {"X-Error-Code": code} if code else {}, b"", body)
         if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(/revision/(.+))?", self.path.split("?")[0]):
-            return self.listing(match[1], body)
+            return self.listing(match[1], match[3], body)
         if match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.path):
-            commit = match[2] if re.fullmatch("[0-9a-f]{40}", match[2]) else COMMIT
+            commit = match[2] if re.fullmatch("[0-9a-f]{40}", match[2]) else self.hub.later
             return self.file(self.hub.folder / match[1] / match[3], body, commit)
         return self.file(self.hub.folder / self.path.lstrip("/"), body)
 
-    def listing(self, repository: str, body: bool) -> None:
+    def listing(self, repository: str, revision: str | None, body: bool) -> None:
         folder = self.hub.folder / repository
         if not folder.is_dir():
             return self.send(401, {"X-Error-Code": "RepoNotFound"}, b"", body)
         names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-        facts = {"id": repository, "sha": COMMIT, "siblings": [{"rfilename": name} for name in names]}
+        commit = revision if revision and re.fullmatch("[0-9a-f]{40}", revision) else COMMIT
+        facts = {"id": repository, "sha": commit, "siblings": [{"rfilename": name} for name in names]}
         return self.send(200, {"Content-Type": "application/json"}, json.dumps(facts).encode(), body)
 
     def file(self, path: Path, body: bool, commit: str = COMMIT) -> None:
@@ -121,8 +126,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)  # 10 MB, and less is lost when the line is cut
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    for name in ("", "_SD21", "_SD21_BASE", "_SD15", "_SD14", "_CLEANDIFT_SD21", "_CLEANDIFT_SD15", "_ADM", "_POCKET"):
-        monkeypatch.delenv(f"DIFFSIGHT{name or '_WEIGHTS'}", raising=False)
+    for variable in (ROOT_VARIABLE, *(network.variable for network in NETWORKS.values())):
+        monkeypatch.delenv(variable, raising=False)
     yield served
     server.shutdown()
     server.server_close()

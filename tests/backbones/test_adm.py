@@ -206,7 +206,7 @@ def refused(path, match, config=TINY):
 @pytest.mark.parametrize("write", [torch.save, lambda thing, path: path.write_bytes(pickle.dumps(thing, protocol=2))])
 def test_a_program_in_a_pickle_is_refused_and_not_run(tmp_path, published, write):
     write(dict(published.state_dict()) | {"extra": Program(tmp_path / "ran")}, tmp_path / "evil.pt")
-    refused(tmp_path / "evil.pt", "nothing in it was run")
+    refused(tmp_path / "evil.pt", "was not read: it would run")
     assert not (tmp_path / "ran").exists()
 
 
@@ -225,7 +225,7 @@ def test_what_is_cut_off_is_refused(tmp_path, tiny, published, checkpoint, endin
     whole = victim.read_bytes()
     for size in (len(whole) // 2, 100, 0):
         victim.write_bytes(whole[:size])
-        refused(path, "cannot load ADM")
+        refused(path, "cannot load ADM" if ending == "folder" else "was not read: it is damaged, cut off")
 
 
 def test_what_is_not_there_is_refused(tmp_path):
@@ -242,12 +242,11 @@ def test_other_networks_are_refused(tmp_path, published, checkpoint, tiny_sd):
     for other, match in (
         ({"label_emb.weight": torch.zeros(1000, 128)}, "label_emb.weight, which is no weight"),
         ({"out.2.weight": torch.zeros(3, 32, 3, 3)}, r"\(3, 32, 3, 3\), not \(6, 32, 3, 3\)"),
-        ({"step": 5}, "other things than named weights"),
     ):
         torch.save(dict(published.state_dict()) | other, tmp_path / "other.pt")
         refused(tmp_path / "other.pt", match)
     torch.save([torch.zeros(3)], tmp_path / "list.pt")
-    refused(tmp_path / "list.pt", "other things than named weights")
+    refused(tmp_path / "list.pt", "holds a list, not named tensors")
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,23 @@ def test_a_pickle_that_would_run_code_is_not_run(hub, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ([1, 2], "holds a list, not named tensors"),
+        ({"state_dict": [1]}, "holds a list, not named tensors"),
+        ({1: torch.zeros(1)}, "holds 1, no named tensors"),
+        ({"epoch": 3}, "holds epoch, no named tensors"),
+        ({}, "holds nothing, no named tensors"),
+    ],
+)
+@pytest.mark.parametrize("name", ["pocket", "adm-256", "vgg-19"])
+def test_a_pickle_without_named_tensors_is_refused(hub, tmp_path, name, content, words):
+    torch.save(content, tmp_path / "x.ckpt")
+    with pytest.raises(ModelUnavailable, match=f"x.ckpt was not read: it {words}"):
+        load(name, weights=tmp_path / "x.ckpt", device="cpu")
+
+
+@pytest.mark.parametrize(
     ("keys", "words"),
     [
         ({"lora_unet_down_blocks_0.lora_down.weight": (4, 4)}, "a LoRA"),

@@ -26,7 +26,7 @@ SMALL = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "i
 
 
 @pytest.fixture(scope="session")
-def checkpoints(tmp_path_factory, tiny_sd, tiny_xl):
+def checkpoints(tmp_path_factory, tiny_sd, tiny_sd2, tiny_xl):
     """By kind of network: a folder or file that ``DIFFSIGHT_...`` may name."""
     from diffusers import UNet2DModel
     from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2Model, ViTConfig, ViTModel
@@ -40,7 +40,7 @@ def checkpoints(tmp_path_factory, tiny_sd, tiny_xl):
     save_file(_vgg(), root / "vgg19.safetensors")
     return {
         "sd": tiny_sd,
-        "cleandift": tiny_sd,
+        "sd2": tiny_sd2,
         "sdxl": tiny_xl,
         "ssd": tiny_xl,
         "adm": root / "adm",
@@ -62,6 +62,12 @@ def _vgg():
     return state
 
 
+def kind_of(name):
+    if "sd-" in name:
+        return "sd2" if "sd-2" in name else "sd"
+    return name.split("-")[0]
+
+
 @pytest.fixture
 def photos(tmp_path):
     for i in range(2):
@@ -71,7 +77,7 @@ def photos(tmp_path):
 
 @pytest.mark.parametrize("name", [name for name in CARDS if name != "pocket"])
 def test_each_model_matches_photos_from_a_local_checkpoint(name, checkpoints, photos, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv(NETWORKS[name].variable, str(checkpoints[name.split("-")[0]]))
+    monkeypatch.setenv(NETWORKS[name].variable, str(checkpoints[kind_of(name)]))
     assert is_here(CARDS[name])
     side = {"vit": 56, "adm": 64}.get(CARDS[name].kind, 64)
     command = ["match", *photos, "--model", name, "--size", str(side), "--point", "30,40", "--json"]
@@ -94,16 +100,18 @@ def test_a_folder_says_itself_what_it_is(kind, checkpoints):
 
 
 @pytest.mark.parametrize("name", ["adm-256", "dinov2-b", "vgg-19", "sdxl"])
-def test_what_is_not_here_fails_at_once_with_one_message(name, photos, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def test_what_is_not_here_fails_at_once_with_one_message(name, photos, hub, tmp_path, monkeypatch, capsys):
+    import huggingface_hub.constants as constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     start = time.monotonic()
     assert run(["match", *photos, "--model", name, "--out", str(tmp_path / "o")]) == 2
     assert time.monotonic() - start < 20  # nothing is waited for
     error = capsys.readouterr().err.strip()
     assert len(error.splitlines()) == 1
     assert NETWORKS[name].variable in error
+    assert "not asked: offline" in error
+    assert hub.log == []
     assert not (tmp_path / "o").exists()
 
 

@@ -198,6 +198,16 @@ def test_fingerprints_tell_weights_formats_and_families_apart(tiny, folders):
     torch.testing.assert_close(half_read.float(), read(again, image(40, 24), 2)[0], atol=0.3, rtol=0.1)
 
 
+def test_a_half_precision_run_reads_the_sixteen_bit_file(folders, tmp_path):
+    shutil.copytree(folders / "dinov2", tmp_path / "both")
+    state = load_file(folders / "dinov2" / "model.safetensors")
+    halves = {name: (2 * weight).half() for name, weight in state.items()}
+    save_file(halves, tmp_path / "both" / "model.fp16.safetensors", metadata={"format": "pt"})
+    for dtype, factor in ((torch.float32, 1), (torch.float16, 2)):
+        weight = load(tmp_path / "both", dtype).network.layernorm.weight
+        torch.testing.assert_close(weight, (factor * state["layernorm.weight"]).to(dtype))
+
+
 def test_other_heads_make_another_network(folders, tiny, tmp_path):
     shutil.copytree(folders / "dinov2", tmp_path / "heads")
     path = tmp_path / "heads" / "config.json"

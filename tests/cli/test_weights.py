@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 
+from diffsight.backbones.weights.places import cache_folder
 from diffsight.cli import run
 
 from .test_cli import fails
@@ -38,8 +40,8 @@ def test_the_list_says_what_is_here(capsys, hub, tiny_sd, monkeypatch):
     assert hub.log == []
 
 
-def test_fetch_where_and_verify(capsys, hub, tiny_sd):
-    shutil.copytree(tiny_sd, hub.folder / MIRROR)
+def test_fetch_where_and_verify(capsys, hub, tiny_sd2):
+    shutil.copytree(tiny_sd2, hub.folder / MIRROR)
     nowhere = printed(capsys, "where", "sd-2.1")
     assert "variable DIFFSIGHT_SD21: not set" in nowhere
     assert "diffsight weights fetch sd-2.1" in nowhere
@@ -70,6 +72,56 @@ def test_verify_finds_a_file_cut_off_in_a_folder_of_ones_own(capsys, hub, tiny_s
     path.write_bytes(path.read_bytes()[:-1])
     assert run(["weights", "verify", "sd-1.4"]) == 2
     assert str(path) in capsys.readouterr().err
+
+
+def test_a_damaged_vgg_in_the_cache_is_told(capsys, hub):
+    path = cache_folder() / "weights" / "vgg19-dcbb9e9d.pth"
+    path.parent.mkdir(parents=True)
+    path.write_text("<html>")
+    assert run(["weights", "verify"]) == 2
+    assert f"{path}; replace them: diffsight weights fetch vgg-19" in capsys.readouterr().err
+    path = path.rename(path.with_name("256x256_diffusion_uncond.pt"))  # whose digest nobody states
+    assert run(["weights", "verify", "adm-256"]) == 2
+    assert str(path) in capsys.readouterr().err
+
+
+def test_verify_reads_every_file_once(capsys, hub, tiny_sd, monkeypatch):
+    monkeypatch.setenv("DIFFSIGHT_SD14", str(tiny_sd))
+    read, digest = [], hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, kind: (read.append(file.name), digest(file, kind))[1])
+    rows = json.loads(printed(capsys, "verify", "sd-1.4", "--json"))
+    assert sorted(map(str, read)) == sorted(row["file"] for row in rows)
+
+
+def test_what_will_not_do_is_a_row_among_others(capsys, hub, tiny_sd, monkeypatch):
+    alone = cache_folder() / "weights" / "cleandift_sd15_unet.safetensors"
+    alone.parent.mkdir(parents=True)
+    shutil.copy(tiny_sd / "unet" / "diffusion_pytorch_model.safetensors", alone)
+    monkeypatch.setenv("DIFFSIGHT_SD14", str(tiny_sd))
+    monkeypatch.setenv("DIFFSIGHT_SDXL", "/no/where/")
+    out = printed(capsys, "where", "cleandift-sd-1.5")
+    assert "variable DIFFSIGHT_CLEANDIFT_SD15: not set" in out
+    assert f"project cache {alone.parent}: {alone} holds no scheduler" in out
+    assert "cleandift-sd-1.5 is not here" in out
+    facts = json.loads(printed(capsys, "where", "sdxl", "--json"))
+    assert facts["here"] is False
+    assert "is no folder" in facts["problem"]
+    out = printed(capsys, "verify")
+    assert "unusable  /no/where/ (variable DIFFSIGHT_SDXL) is no folder" in out
+    assert f"unusable  {alone} holds no scheduler" in out
+    assert str(tiny_sd / "vae" / "config.json") in out
+    assert "/no/where/" in fails(capsys, "weights", "verify", "sdxl")
+
+
+def test_a_place_without_revision_and_digest_is_called_unpinned(capsys, hub, tiny_sd, tiny_sd2, monkeypatch):
+    shutil.copytree(tiny_sd2, hub.folder / MIRROR)
+    shutil.copytree(tiny_sd, hub.folder / "CompVis/stable-diffusion-v1-4")
+    for name, pinned in (("sd-1.4", False), ("sd-2.1", True)):
+        printed(capsys, "fetch", name)
+        assert ("unpinned" in printed(capsys, "where", name)) != pinned
+        assert json.loads(printed(capsys, "where", name, "--json"))["pinned"] is pinned
+    monkeypatch.setenv("COLUMNS", "400")
+    assert printed(capsys, "list").count("unpinned") == 1
 
 
 @pytest.mark.parametrize("command", ["fetch", "where", "verify"])

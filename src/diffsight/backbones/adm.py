@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from .capture import run_tapped
 from .common import Textless
 from .diffusion import DiffusionBackbone
 from .parts import load_part
+from .weights.files import read_state
 
 ADM_TASKS: dict[Task, ReadSettings] = {
     "semantic": ReadSettings(stage="out4", timestep=101, ensemble=8, size=(512, 512)),
@@ -120,12 +120,10 @@ def load_adm(
         else:
             with torch.device("meta"):
                 unet = UNet2DModel(**config.unet_options())
-            state = convert(_read_weights(path), config)
+            state = convert(read_state(path), config)
             _check_shapes(state, unet)
             unet.load_state_dict({name: weight.to(device, dtype) for name, weight in state.items()}, assign=True)
-    except UnpicklingError:
-        reason = "it holds more than weights, or is cut off; nothing in it was run"
-    except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:160]
     else:
         return AdmBackbone(card, unet, device, dtype)
@@ -133,18 +131,6 @@ def load_adm(
         f"cannot load ADM from {path}: {reason}; give 256x256_diffusion_uncond.pt as OpenAI released it, the same as "
         ".safetensors, or a diffusers folder of it (config.json, diffusion_pytorch_model.safetensors)"
     )
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    """The named weights of a file; of a pickle nothing but tensors is ever built."""
-    from safetensors.torch import load_file
-
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if not (isinstance(state, dict) and all(isinstance(weight, Tensor) for weight in state.values())):
-        raise ValueError("it holds other things than named weights")
-    return state
 
 
 def _check_shapes(state: dict[str, Tensor], unet: Any) -> None:

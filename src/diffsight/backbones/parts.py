@@ -49,8 +49,19 @@ def load_text_encoder(weights: Weights, dtype: torch.dtype, part: Part = "text_e
     if not source.is_dir():
         return checkpoint.read_text_encoder(source)
     kind = CLIPTextModel if part == "text_encoder" else CLIPTextModelWithProjection
-    files = _weight_files(source / part, STEMS[part], dtype)
-    return load_pretrained(kind, source / part, variant="fp16" if ".fp16" in files[0].name else None).float()
+    return load_transformer(kind, source / part, dtype).float()
+
+
+def load_transformer(kind: Any, folder: Path, dtype: torch.dtype, **options: Any) -> Any:
+    """A model of the transformers library from its folder: its 16-bit files where those are what was picked.
+
+    Raises:
+        FileNotFoundError: if there are no weights as safetensors.
+        RuntimeError: if a weight is missing.
+    """
+    files = _weight_files(folder, STEMS["text_encoder"], dtype)
+    variant = "fp16" if ".fp16" in files[0].name else None
+    return load_pretrained(kind, folder, variant=variant, use_safetensors=True, **options)
 
 
 def load_schedule(weights: Weights) -> Tensor:

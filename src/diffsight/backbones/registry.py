@@ -24,10 +24,7 @@ XL_SIDE = 1024
 
 def is_here(card: Card) -> bool:
     """Whether a model can be loaded without the network."""
-    try:
-        return search(NETWORKS[card.name]).found is not None
-    except ModelUnavailable:  # a variable names something that will not do; loading says what
-        return False
+    return search(NETWORKS[card.name]).found is not None
 
 
 def task_settings(card: Card, task: str) -> ReadSettings:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from ..types import Capture, Posterior, Taps
 from .base import Card, ReadSettings, Tap, TapTable, Task
 from .capture import run_tapped
 from .common import IMAGENET_MEAN, IMAGENET_STD, Noiseless, check_sides, clean_settings, normalise, weight_digest
+from .weights.files import read_state
 
 LEVELS = (2, 2, 4, 4, 4)
 """Convolutions at each size; a pooling follows each level."""
@@ -131,7 +131,7 @@ def load_vgg(path: Path, card: Card, device: torch.device, dtype: torch.dtype) -
     Raises:
         ModelUnavailable: if the file is missing, damaged, or of another architecture.
     """
-    state = _convolutions(_read_state(path), path)
+    state = _convolutions(read_state(path), path)
     with torch.device("meta"):
         network = vgg19([len(state[f"conv{block}.weight"]) for block in BLOCKS])
     try:
@@ -147,24 +147,7 @@ def _unusable(path: Path, reason: str) -> ModelUnavailable:
     )
 
 
-def _read_state(path: Path) -> dict[str, Any]:
-    from pickle import UnpicklingError
-
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, UnpicklingError, SafetensorError) as error:
-        raise _unusable(path, shorten(str(error), 160, placeholder=" ...")) from error
-    if not isinstance(state, dict):
-        raise _unusable(path, f"it holds a {type(state).__name__}, not a state dict")
-    return state
-
-
-def _convolutions(state: dict[str, Any], path: Path) -> dict[str, Tensor]:
+def _convolutions(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     """The weights of ``vgg19``, from whichever layout they are in."""
     positions = {f"features.{i}": name for i, (name, _) in enumerate(vgg19([1] * len(BLOCKS)).named_children())}
     named = {}
@@ -173,7 +156,7 @@ def _convolutions(state: dict[str, Any], path: Path) -> dict[str, Tensor]:
         named[f"{positions.get(layer, layer)}.{kind}"] = weight
     wanted = [f"conv{block}.{kind}" for block in BLOCKS for kind in ("weight", "bias")]
     if missing := [key for key in wanted if key not in named]:
-        found = RELATIVES.get(sum(isinstance(w, Tensor) and w.ndim == 4 for w in state.values()))
+        found = RELATIVES.get(sum(w.ndim == 4 for w in state.values()))
         holds = f"it looks like {found}" if found else f"it holds {shorten(', '.join(state), 100, placeholder=' ...')}"
         raise _unusable(path, f"{holds}, and lacks {missing[0]}")
     return {key: named[key] for key in wanted}

@@ -28,10 +28,10 @@ from .common import (
     Noiseless,
     check_sides,
     clean_settings,
-    load_pretrained,
     normalise,
     weight_digest,
 )
+from .parts import load_transformer
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def load_vit(folder: Path, card: Card, device: torch.device, dtype: torch.dtype)
             raise ValueError(f"its model_type is {kind!r}, not one of {', '.join(FAMILIES)}")
         family = FAMILIES[kind]
         network = getattr(import_module("transformers"), family.network)
-        network = load_pretrained(network, folder, use_safetensors=True, **family.options)
+        network = load_transformer(network, folder, dtype, **family.options)
     except (OSError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         reason = shorten(str(error), 300, placeholder=" ...")
         raise ModelUnavailable(

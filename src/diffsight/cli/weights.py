@@ -30,13 +30,10 @@ def list_all(half: Half = False, as_json: Json = False) -> None:
     """List every network: whether its weights are here, where, and how large they are."""
     from ..backbones.weights import NETWORKS, search
 
-    rows = []
-    for network in NETWORKS.values():
-        try:
-            found = search(network, half=half).found
-            rows.append({"name": network.name, "variable": network.variable} | _facts(found))
-        except ModelUnavailable as error:  # a variable names something that will not do: say so in its row
-            rows.append({"name": network.name, "variable": network.variable, "here": False, "problem": str(error)})
+    rows = [
+        {"name": network.name, "variable": network.variable} | _row(search(network, half=half))
+        for network in NETWORKS.values()
+    ]
     if as_json:
         print(json.dumps(rows, indent=2))
         return
@@ -45,7 +42,7 @@ def list_all(half: Half = False, as_json: Json = False) -> None:
 
     table = Table("name", "here", "size", "where", "variable")
     for row in rows:
-        where = row.get("problem") or (f"{row['path']} ({row['origin']})" if row["here"] else "")
+        where = f"{row['path']} ({row['origin']}{_pin(row)})" if row["here"] else row.get("problem", "")
         size = f"{row['bytes'] / 1e6:,.0f} MB" if row["here"] else ""
         table.add_row(row["name"], "yes" if row["here"] else "no", size, where, row["variable"])
     Console().print(table)
@@ -76,7 +73,7 @@ def where(name: Name, half: Half = False, as_json: Json = False) -> None:
     if as_json:
         tried = [{"place": attempt.place, "outcome": attempt.outcome} for attempt in result.tried]
         files = [str(file.path) for file in result.found.all_files] if result.found else []
-        print(json.dumps({"name": name, "tried": tried} | _facts(result.found) | {"files": files}, indent=2))
+        print(json.dumps({"name": name, "tried": tried} | _row(result) | {"files": files}, indent=2))
         return
     for attempt in result.tried:
         print(f"{attempt.place}: {attempt.outcome}")
@@ -92,24 +89,20 @@ def verify(
     """Read every file again and compare it with the digest that the table or the hub's cache states for it."""
     from ..backbones.weights import NETWORKS, search
 
-    networks = [_network(name)] if name else list(NETWORKS.values())
-    results = [search(network, half=half) for network in networks]
-    found = {result.network.name: result.require() if name else result.found for result in results}
-    rows = [
-        {"name": network, "file": str(file.path), "verdict": file.verdict(), "digest": file.actual(remembered=False)}
-        for network, held in found.items()
-        if held is not None
-        for file in held.all_files
-    ]
+    results = [search(network, half=half) for network in ([_network(name)] if name else NETWORKS.values())]
+    if name:
+        results[0].require()
+    rows = [row for result in results for row in _examined(result)]
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
         for row in rows:
-            print(f"{row['verdict']:9} {row['digest']}  {row['file']}")
-    damaged = [row for row in rows if row["verdict"] == "damaged"]
+            print(f"{row['verdict']:9} " + (row.get("problem") or f"{row['digest']}  {row['file']}"))
+    files = [row for row in rows if "file" in row]
+    damaged = [row for row in files if row["verdict"] == "damaged"]
     if damaged:
         raise ModelUnavailable(
-            f"{len(damaged)} of {len(rows)} files are damaged, first {damaged[0]['file']}; replace them: "
+            f"{len(damaged)} of {len(files)} files are damaged, first {damaged[0]['file']}; replace them: "
             f"diffsight weights fetch {damaged[0]['name']}"
         )
 
@@ -125,24 +118,45 @@ def _network(name: str) -> Network:
     return network
 
 
+def _examined(result: Search) -> list[dict[str, str]]:
+    """A row for each file of a network, each read once; one that says why if what the user named will not do."""
+    name = result.network.name
+    if result.problem is not None:
+        return [{"name": name, "verdict": "unusable", "problem": str(result.problem)}]
+    rows = []
+    for file in result.found.all_files if result.found else ():
+        verdict, digest = file.examine()
+        rows.append({"name": name, "file": str(file.path), "verdict": verdict, "digest": digest})
+    return rows
+
+
 def _bytes(found: Weights) -> int:
     return sum(file.path.stat().st_size for file in found.all_files)
 
 
-def _facts(found: Weights | None) -> dict[str, Any]:
-    if found is None:
-        return {"here": False}
-    base = {"base": _facts(found.base)} if found.base else {}
-    return {"here": True, "path": str(found.path), "origin": found.origin, "bytes": _bytes(found)} | base
+def _row(result: Search) -> dict[str, Any]:
+    if result.found is not None:
+        return _facts(result.found)
+    return {"here": False} | ({"problem": str(result.problem)} if result.problem else {})
+
+
+def _facts(found: Weights) -> dict[str, Any]:
+    facts = {"here": True, "path": str(found.path), "origin": found.origin, "bytes": _bytes(found)}
+    pin = {"pinned": not found.is_unpinned} if found.place else {}
+    return facts | pin | ({"base": _facts(found.base)} if found.base else {})
+
+
+def _pin(row: dict[str, Any]) -> str:
+    return "" if row.get("pinned", True) else ", unpinned"
 
 
 def _print_end(name: str, result: Search) -> None:
     found = result.found
     if found is None:
-        print(f"{name} is not here; fetch it: diffsight weights fetch {name}")
+        print(f"{name} is not here" + ("" if result.problem else f"; fetch it: diffsight weights fetch {name}"))
         return
-    print(f"{name} is loaded from {found.path} ({found.origin})")
+    print(f"{name} is loaded from {found.path} ({found.origin}{_pin(_facts(found))})")
     if found.base is not None:
-        print(f"the rest from {found.base.path} ({found.base.origin})")
+        print(f"the rest from {found.base.path} ({found.base.origin}{_pin(_facts(found.base))})")
     for file in found.all_files:
         print(f"  {file.path}")

@@ -1,8 +1,9 @@
 """From what a user calls a network to files on this disk: ``places`` is the table, ``resolver`` the rules."""
 
 from .digests import Held, check
+from .found import Attempt, Search, Weights
 from .places import BUNDLED, NETWORKS, File, Network, Place
-from .resolver import Attempt, Search, Weights, network_of, resolve, search
+from .resolver import network_of, resolve, search
 
 __all__ = [
     "BUNDLED",

@@ -6,23 +6,18 @@ constants of Stable Diffusion 1.x and 2.x (Rombach et al., 2022); widths and dep
 
 from __future__ import annotations
 
-import pickle
 import re
-import zipfile
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ModelUnavailable
+from .files import read_shapes, read_state
 from .layout import Part
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    State = dict[str, Tensor]
-
-PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+    from .files import State
 
 UNET = "model.diffusion_model."
 UNET_AVERAGED = "model_ema."
@@ -82,7 +77,7 @@ def inspect(path: Path) -> Content:
         ModelUnavailable: for a file that is no UNet of Stable Diffusion 1.x or 2.x, naming what it is; for one that is
             damaged or would run code.
     """
-    state = _shapes(path)
+    state = read_shapes(path)
     other = _other_kind(state)
     if other is not None:
         raise ModelUnavailable(
@@ -136,11 +131,8 @@ def read_unet(path: Path) -> tuple[dict[str, Any], State]:
     """The UNet's configuration and weights; the running average of the weights where the file has one."""
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
-    state = _read(path, lambda key: key.startswith((UNET, UNET_AVERAGED)))
-    if state:
-        state = convert_ldm_unet_checkpoint(state, UNET_CONFIG, extract_ema=True)
-    else:
-        state = _read(path, lambda key: True)
+    state = read_state(path, lambda key: key.startswith((UNET, UNET_AVERAGED)))
+    state = convert_ldm_unet_checkpoint(state, UNET_CONFIG, extract_ema=True) if state else read_state(path)
     widths = tuple(len(state[f"down_blocks.{i}.resnets.0.conv1.weight"]) for i in range(4))
     attention = "down_blocks.0.attentions.0"
     config = UNET_CONFIG | {
@@ -159,7 +151,7 @@ def read_vae(path: Path) -> tuple[dict[str, Any], State]:
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
     wanted = (f"{VAE}encoder.", f"{VAE}quant_conv.")
-    state = convert_ldm_vae_checkpoint(_read(path, lambda key: key.startswith(wanted)), VAE_CONFIG)
+    state = convert_ldm_vae_checkpoint(read_state(path, lambda key: key.startswith(wanted)), VAE_CONFIG)
     widths = tuple(len(state[f"encoder.down_blocks.{i}.resnets.0.conv1.weight"]) for i in range(4))
     return VAE_CONFIG | {"block_out_channels": widths}, state
 
@@ -169,7 +161,7 @@ def read_text_encoder(path: Path) -> Any:
     from diffusers.loaders.single_file_utils import convert_ldm_clip_checkpoint, convert_open_clip_checkpoint
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    state = _read(path, lambda key: key.startswith((TEXT_1, TEXT_2)))
+    state = read_state(path, lambda key: key.startswith((TEXT_1, TEXT_2)))
     is_open_clip = f"{TEXT_2}positional_embedding" in state
     if is_open_clip:
         depth = _depth(state, rf"{re.escape(TEXT_2)}transformer\.resblocks\.(\d+)\.")
@@ -207,44 +199,3 @@ class _Width:
 
 def _depth(state: Collection[str], pattern: str) -> int:
     return 1 + max(int(match[1]) for key in state if (match := re.match(pattern, key)))
-
-
-def _shapes(path: Path) -> State:
-    """Names and shapes of all tensors, without their values."""
-    import torch
-    from safetensors import SafetensorError, safe_open
-
-    if path.suffix in PICKLES:
-        return {key: tensor.to("meta") for key, tensor in _unpickle(path).items()}
-    if path.suffix != ".safetensors":
-        raise ModelUnavailable(
-            f"{path} is a file, but no checkpoint; give a .safetensors or .ckpt file, or a model's folder"
-        )
-    try:
-        with safe_open(path, "pt") as file:
-            return {key: torch.empty(file.get_slice(key).get_shape(), device="meta") for key in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ModelUnavailable(f"{path} is damaged or cut off ({error}); fetch it again") from None
-
-
-def _read(path: Path, wanted: Callable[[str], bool]) -> State:
-    from safetensors import safe_open
-
-    if path.suffix in PICKLES:
-        return {key: tensor for key, tensor in _unpickle(path).items() if wanted(key)}
-    with safe_open(path, "pt") as file:
-        return {key: file.get_tensor(key) for key in file.keys() if wanted(key)}  # noqa: SIM118
-
-
-def _unpickle(path: Path) -> State:
-    """The tensors of a pickled checkpoint, read such that nothing in it can run."""
-    import torch
-
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, LookupError, TypeError) as error:
-        code = re.search(r"GLOBAL (\S+)", str(error))
-        why = f"it would run {code[1]}" if code else "it is damaged, cut off, or no checkpoint"
-        raise ModelUnavailable(f"{path} was not read: {why}; use the .safetensors file of this model") from None
-    state = state.get("state_dict", state)
-    return {key: tensor for key, tensor in state.items() if isinstance(tensor, torch.Tensor)}

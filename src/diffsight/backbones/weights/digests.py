@@ -8,10 +8,18 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ...errors import ModelUnavailable, OutputFailed
 from ...files import atomic
+from .files import is_whole
 from .places import Place, cache_folder
+from .receipts import Receipt
+
+Verdict = Literal["intact", "damaged", "unknown"]
+
+Remembered = dict[str, tuple[int, int, str]]
+"""Size, time of change (ns) and sha256, by path."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +28,7 @@ class Held:
 
     Attributes:
         path: of the file.
-        digest: sha256 (64 digits) or git's sha1 (40 digits), hexadecimal; None if nobody has said.
+        digest: sha256 (64 digits, or its first few) or git's sha1 (40 digits), hexadecimal; None if nobody has said.
     """
 
     path: Path
@@ -28,11 +36,15 @@ class Held:
 
     @classmethod
     def of(cls, folder: Path, name: str, place: Place) -> Held:
-        """A file of a place; the hub's cache names each file by its digest, which serves where the table has none."""
+        """A file of a place.
+
+        Where the table has no digest, the one serves that the hub's cache names the file by, or that of the receipt of
+        a file from a plain address.
+        """
         path = folder / name
         blob = path.readlink().name if path.is_symlink() else ""
         stated = blob if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", blob) else None
-        return cls(path, place.sha256(name) or stated)
+        return cls(path, place.sha256(name) or stated or Receipt.of(path).sha256)
 
     def actual(self, remembered: bool = True) -> str:
         """The digest that the file has, of the kind that it must have."""
@@ -43,13 +55,14 @@ class Held:
 
     def is_intact(self, remembered: bool = True) -> bool:
         """Whether the file has the digest that it must have; True if none is known."""
-        return self.digest is None or self.actual(remembered) == self.digest
+        return self.digest is None or self.actual(remembered).startswith(self.digest)
 
-    def verdict(self) -> str:
-        """Read the file and say: intact, damaged, or unknown where no digest is stated."""
+    def examine(self) -> tuple[Verdict, str]:
+        """Read the file once; say how it is, unknown where no digest is stated, and the digest that it has."""
+        actual = self.actual(remembered=False)
         if self.digest is None:
-            return "unknown" if _is_whole(self.path) else "damaged"
-        return "intact" if self.is_intact(remembered=False) else "damaged"
+            return "unknown" if is_whole(self.path) else "damaged", actual
+        return "intact" if actual.startswith(self.digest) else "damaged", actual
 
 
 def check(files: tuple[Held, ...]) -> None:
@@ -66,19 +79,6 @@ def check(files: tuple[Held, ...]) -> None:
             )
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether a safetensors file is as long as its header says; True for files of other kinds."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, "np"):
-                pass
-    except SafetensorError:
-        return False
-    return True
-
-
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -86,17 +86,27 @@ def _sha256(path: Path) -> str:
 
 def _remembered(path: Path) -> str:
     """The sha256 of a file, from memory if its size and time of change are those remembered."""
-    memory_path = cache_folder() / "digests.json"
-    memory: dict[str, list[object]] = {}
-    with suppress(OSError, ValueError):
-        memory = json.loads(memory_path.read_text())
+    memory = _memory()
     real = path.resolve()
     state = real.stat()
     known = memory.get(str(real))
-    if known is not None and known[:2] == [state.st_size, state.st_mtime_ns]:
-        return str(known[2])
+    if known is not None and known[:2] == (state.st_size, state.st_mtime_ns):
+        return known[2]
     digest = _sha256(real)
-    memory[str(real)] = [state.st_size, state.st_mtime_ns, digest]
-    with suppress(OutputFailed), atomic(memory_path) as part:  # a cache that may not be written costs time only
+    memory[str(real)] = (state.st_size, state.st_mtime_ns, digest)
+    with suppress(OutputFailed), atomic(_memory_path()) as part:  # a cache that may not be written costs time only
         part.write_text(json.dumps(memory, indent=1) + "\n")
     return digest
+
+
+def _memory_path() -> Path:
+    return cache_folder() / "digests.json"
+
+
+def _memory() -> Remembered:
+    """What was remembered; whatever is not as it was written is forgotten."""
+    try:
+        entries = json.loads(_memory_path().read_text()).items()
+        return {path: (int(size), int(time), str(digest)) for path, (size, time, digest) in entries}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}

