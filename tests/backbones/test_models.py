@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import replace
 
@@ -63,7 +64,7 @@ def _vgg():
 
 
 def kind_of(name):
-    if "sd-" in name:
+    if name.startswith(("sd-", "cleandift-sd-")):
         return "sd2" if "sd-2" in name else "sd"
     return name.split("-")[0]
 
@@ -191,3 +192,25 @@ def test_xl_reads_a_photo(tiny_xl, photos):
     settings = backbone.card.tasks["segmentation"]
     reading = Probe(backbone).read([load_picture(photos[0])], replace(settings, size=(64, 64)))[0]
     assert reading.feature().shape == (64, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "part", "wild"),
+    [
+        ("dinov2", "", {"patch_size": 0}),
+        ("dinov2", "", {"num_attention_heads": 0}),
+        ("dinov2", "", {"hidden_act": "foo"}),
+        ("sd", "unet", {"attention_head_dim": 0}),
+        ("sd", "unet", {"norm_num_groups": 0}),
+        ("sd", "vae", {"scaling_factor": None}),
+        ("adm", "", {"attention_head_dim": 0}),
+    ],
+)
+def test_a_wild_configuration_is_one_line(kind, part, wild, checkpoints, photos, tmp_path, capsys):
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoints[kind], folder)
+    path = folder / part / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **wild}))
+    command = ["match", *photos, "--model", str(folder), "--point", "30,40", "--out", str(tmp_path / "o")]
+    assert run([*command, "--size", "56" if kind == "dinov2" else "64", "--device", "cpu"]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1

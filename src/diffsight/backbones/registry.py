@@ -6,10 +6,11 @@ import json
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
+from textwrap import shorten
 from typing import get_args
 
 from ..device import pick_device, pick_dtype
-from ..errors import InvalidInput, ModelUnavailable
+from ..errors import DiffsightError, InvalidInput, ModelUnavailable
 from .adm import ADM_TASKS, load_adm
 from .base import Backbone, Card, ReadSettings, Task
 from .cards import CARDS, POCKET, XL_TASKS, sd_tasks
@@ -73,11 +74,19 @@ def load(
     else:
         found = _named(name, half)
         card = _own_card(found, name)
-    if card.kind == "stable-diffusion":
-        return load_latent(found, card, where, number_format)
-    if card.kind == "adm":
-        return load_adm(found.path, card, where, number_format)
-    return (load_vit if card.kind == "vit" else load_vgg)(found.path, card, where, number_format)
+    try:
+        if card.kind == "stable-diffusion":
+            return load_latent(found, card, where, number_format)
+        if card.kind == "adm":
+            return load_adm(found.path, card, where, number_format)
+        return (load_vit if card.kind == "vit" else load_vgg)(found.path, card, where, number_format)
+    except (DiffsightError, ImportError, MemoryError):
+        raise
+    except Exception as error:  # a stranger's configuration may make the libraries fail in any way
+        reason = shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...")
+        raise ModelUnavailable(
+            f"no network can be built from {found.path} ({reason}); its configuration is damaged or of another kind"
+        ) from error
 
 
 def _named(name: str, half: bool) -> Weights:
