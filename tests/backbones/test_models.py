@@ -63,7 +63,7 @@ def _vgg():
 
 
 def kind_of(name):
-    if "sd-" in name:
+    if name.removeprefix("cleandift-").startswith("sd-"):
         return "sd2" if "sd-2" in name else "sd"
     return name.split("-")[0]
 
