@@ -64,7 +64,7 @@ def _vgg():
 
 
 def kind_of(name):
-    if name.startswith(("sd-", "cleandift-sd-")):
+    if name.removeprefix("cleandift-").startswith("sd-"):
         return "sd2" if "sd-2" in name else "sd"
     return name.split("-")[0]
 

@@ -220,9 +220,8 @@ def _complete(wish: _Wish, path: Path, family: Family, lacking: frozenset[Part])
         return Weights(folder, "beside the file", files, lacking)
     relatives = [n.name for n in NETWORKS.values() if n.family == family and n.layout == "diffusers"]
     own = wish.network.base or (wish.network.name if wish.network.name in NETWORKS else relatives[0])
-    is_shared = lacking == {"tokenizer"}
-    bases = dict.fromkeys((own, *relatives)) if is_shared else (own,)
-    for fetch in (False, True) if is_shared and wish.fetch else (wish.fetch,):
+    bases = dict.fromkeys((own, *relatives)) if lacking == {"tokenizer"} else (own,)
+    for fetch in (False, True) if wish.fetch else (False,):
         for name in bases:
             result = search(NETWORKS[name], parts=lacking, half=wish.half, fetch=fetch)
             if result.found is not None:

@@ -126,9 +126,10 @@ def _fetch_address(place: Place) -> tuple[Path, tuple[Held, ...]]:
     folder.mkdir(parents=True, exist_ok=True)
     with WeakFileLock(folder / f"{wanted.name}.lock"):
         held = Held.of(folder, wanted.name, place)
-        if not (target.is_file() and held.digest is not None and held.is_intact()):
+        is_known = target.is_file() and held.digest is not None
+        if not (is_known and held.is_intact()):
             offered = _offered(place)
-            if not (target.is_file() and held.digest is None and _is_like(target, offered)):
+            if is_known or not _is_like(target, offered):
                 _download(place, wanted, offered, target)
     return folder, (Held.of(folder, wanted.name, place),)
 
@@ -143,7 +144,7 @@ def _offered(place: Place) -> Receipt:
 
 def _is_like(path: Path, offered: Receipt) -> bool:
     """Whether a file of unknown digest seems to be what the server has."""
-    return offered.size in (None, path.stat().st_size) and is_whole(path)
+    return path.is_file() and offered.size in (None, path.stat().st_size) and is_whole(path)
 
 
 def _download(place: Place, wanted: File, offered: Receipt, target: Path) -> None:
@@ -154,8 +155,7 @@ def _download(place: Place, wanted: File, offered: Receipt, target: Path) -> Non
     offered.keep(part)
     with part.open("ab" if is_same else "wb") as out:
         http_get(place.source, out, resume_size=out.tell(), expected_size=offered.size)
-    arrived = Held(part, wanted.sha256)
-    digest = arrived.actual(remembered=False)
+    digest = Held(part).actual(remembered=False)
     receipt_path(part).unlink()
     if not digest.startswith(wanted.sha256 or ""):
         part.unlink()
