@@ -203,6 +203,7 @@ def test_xl_reads_a_photo(tiny_xl, photos):
         ("sd", "unet", {"attention_head_dim": 0}),
         ("sd", "unet", {"norm_num_groups": 0}),
         ("sd", "vae", {"scaling_factor": None}),
+        ("sd", "vae", {"scaling_factor": 0}),
         ("adm", "", {"attention_head_dim": 0}),
     ],
 )

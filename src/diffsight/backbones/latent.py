@@ -33,6 +33,9 @@ class VaeEncoder:
     def __init__(self, vae: Any) -> None:
         self.vae = vae
         self.stride = 2 ** (len(vae.config.block_out_channels) - 1)
+        self.scale = float(vae.config.scaling_factor)
+        if not self.scale > 0:
+            raise ValueError(f"the autoencoder's scaling_factor is {self.scale}")
 
     def describe(self) -> str:
         """A digest of the weights and the scaling factor."""
@@ -41,8 +44,7 @@ class VaeEncoder:
     def __call__(self, pixels: Tensor) -> Posterior:
         """The scaled posterior of (B, 3, H, W) as (B, c, H / stride, W / stride)."""
         posterior = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist
-        scale = self.vae.config.scaling_factor
-        return Posterior(posterior.mean.float() * scale, posterior.std.float() * scale)
+        return Posterior(posterior.mean.float() * self.scale, posterior.std.float() * self.scale)
 
 
 class LatentBackbone(DiffusionBackbone):
