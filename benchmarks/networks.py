@@ -102,6 +102,7 @@ def save_stable_diffusion(folder: Path) -> None:
     CLIPTextModel(text).save_pretrained(folder / "text_encoder")
     characters = [chr(c) for c in range(33, 127)]
     words = [*characters, *(c + "</w>" for c in characters), "<|startoftext|>", "<|endoftext|>"]
+    words += [f"<extra{i}>" for i in range(text.vocab_size - len(words))]
     (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
     tokenizer = CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77)

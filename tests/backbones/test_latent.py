@@ -201,9 +201,6 @@ def test_what_self_attention_adds_comes_as_a_grid(tiny):
 
 
 def test_parts_of_different_networks_are_named(tiny_sd, tmp_path):
-    import json
-    import shutil
-
     from diffusers import UNet2DConditionModel
 
     folder = tmp_path / "mixed"
@@ -211,4 +208,14 @@ def test_parts_of_different_networks_are_named(tiny_sd, tmp_path):
     config = json.loads((tiny_sd / "unet" / "config.json").read_text())
     UNet2DConditionModel.from_config({**config, "cross_attention_dim": 48}).save_pretrained(folder / "unet")
     with pytest.raises(ModelUnavailable, match="gives 32 channels, its UNet reads 48"):
+        load(folder, device="cpu").context(["a bird"])
+
+
+@pytest.mark.parametrize("empty", ["{}", '{"a</w>": 0, "<|startoftext|>": 1, "<|endoftext|>": 2}'])
+def test_a_tokenizer_of_another_network_is_refused(tiny_sd, tmp_path, empty):
+    folder = tmp_path / "sd"
+    shutil.copytree(tiny_sd, folder)
+    (folder / "tokenizer" / "tokenizer.json").unlink()
+    (folder / "tokenizer" / "vocab.json").write_text(empty)
+    with pytest.raises(ModelUnavailable, match="tokenizer"):
         load(folder, device="cpu").context(["a bird"])

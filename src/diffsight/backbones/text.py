@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ..errors import ModelUnavailable
 from .common import join_pooled
 from .parts import load_text_encoder, unusable
 from .weights import Weights
@@ -56,6 +57,11 @@ class ClipText:
             encoder = load_text_encoder(self.weights, self.dtype, encoder_part)
         except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
             raise unusable(self.weights.having(encoder_part), error) from error
+        if len(tokenizer) != encoder.config.vocab_size:
+            raise ModelUnavailable(
+                f"{self.weights.having(tokenizer_part) / tokenizer_part} knows {len(tokenizer)} tokens, the text "
+                f"encoder {encoder.config.vocab_size}: it is damaged or another network's; give the one that belongs"
+            )
         length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
         ids = tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
         with torch.no_grad():

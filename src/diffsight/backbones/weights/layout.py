@@ -29,7 +29,8 @@ class Missing(Exception):
 
 def names_in(folder: Path) -> list[str]:
     """The files below a folder, as a repository would list them."""
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    paths = [*folder.glob("*"), *folder.glob("*/*")]  # no network's files lie deeper, and a home folder is large
+    return sorted(path.relative_to(folder).as_posix() for path in paths if path.is_file())
 
 
 def pick(

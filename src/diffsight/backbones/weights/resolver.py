@@ -131,7 +131,7 @@ def _root(wish: _Wish) -> Weights:
     value = os.environ.get(ROOT_VARIABLE)
     if not value:
         raise Missing("not set")
-    root = Path(value).expanduser()
+    root = _expand(value)
     if not root.is_dir():
         raise ModelUnavailable(f"{value} (variable {ROOT_VARIABLE}) is no folder; name one that exists, or unset it")
     return _among(wish, root, ROOT_VARIABLE)
@@ -153,7 +153,7 @@ def _among(wish: _Wish, root: Path, origin: str) -> Weights:
 
 def _named(wish: _Wish, value: str, origin: str) -> Weights:
     """What the user named: a folder, a file, or a hub id, which must be had."""
-    path = Path(value).expanduser()
+    path = _expand(value)
     if path.exists():
         return _at(wish, path, origin)
     if HUB_ID.fullmatch(value):
@@ -250,3 +250,11 @@ def _of_place(wish: _Wish, place: Place, folder: Path, files: Sequence[Held], or
     if wish.network.layout in ("unet", "file") and is_one_file:
         return replace(_file(wish, files[0], origin), place=place)
     return Weights(folder, origin, tuple(files), PARTS, family=family_of(folder), place=place)
+
+
+def _expand(value: str | Path) -> Path:
+    """A path with ~ replaced by the home folder, where there is one."""
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:  # of a user who does not exist
+        return Path(value)
