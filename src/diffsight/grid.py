@@ -96,6 +96,23 @@ class Fit:
         per_cell = np.array([self.network[1] / grid[1], self.network[0] / grid[0]])
         return ((np.asarray(cells, dtype=np.float64) + 0.5) * per_cell - self.offset) / self.scale
 
+    def to_grid_as_published(self, points: Points, grid: Size, *, corners: bool = False) -> Points:
+        """Cell coordinates as DIFT's own scripts compute them, to repeat their figures.
+
+        They take the first and the last pixel's centre for the two ends of the axis. ``corners`` puts the first and the
+        last cell's centre there (their edits); without it, those cells' outer edges (their homographies), so that
+        points near the border lie up to half a cell off. They stretch every photo over the network's input.
+
+        Raises:
+            InvalidInput: if the photo was not stretched.
+        """
+        if Fit.make("stretch", self.original, self.network) != self:
+            raise InvalidInput("the published sampling knows stretched photos only; use fit stretch")
+        cells = np.array([grid[1], grid[0]])
+        ends = np.maximum([self.original[1] - 1, self.original[0] - 1], 1)
+        share = (np.asarray(points, dtype=np.float64) - 0.5) / ends
+        return share * (cells - 1) if corners else share * cells - 0.5
+
     def pixel_rows(self, grid: Size) -> npt.NDArray[np.float64]:
         """Cell coordinate y of the centre of every photo row that the network sees."""
         top, bottom, _, _ = self.window
