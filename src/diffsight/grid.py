@@ -177,3 +177,19 @@ def warp_points(points: Points, homography: npt.NDArray[np.float64]) -> Points:
     mapped = np.concatenate([points, np.ones((len(points), 1))], axis=1) @ np.asarray(homography).T
     with np.errstate(divide="ignore", invalid="ignore"):
         return mapped[:, :2] / mapped[:, 2:]
+
+
+def centre_matrix(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """A homography or affine map for programs that count the centre of the first pixel as (0, 0), such as OpenCV."""
+    return _shifted(matrix, 0.5)
+
+
+def corner_matrix(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The inverse of ``centre_matrix``: from (0, 0) as the centre of the first pixel to our (0.5, 0.5)."""
+    return _shifted(matrix, -0.5)
+
+
+def _shifted(matrix: npt.NDArray[np.float64], offset: float) -> npt.NDArray[np.float64]:
+    shift = np.array([[1, 0, offset], [0, 1, offset], [0, 0, 1]])
+    moved: npt.NDArray[np.float64] = np.linalg.inv(shift) @ matrix @ shift
+    return moved / moved[2, 2] if moved[2, 2] else moved

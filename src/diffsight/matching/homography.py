@@ -22,6 +22,9 @@ FEWEST: dict[Kind, int] = {"homography": 4, "affine": 3, "fundamental": 8}
 STRAIGHT = 1e-3
 """Points whose extent across is below this share of their extent along lie on one line."""
 
+FEW_INLIERS, LOW_SHARE = 12, 0.15
+"""Fewer agreeing matches than this, or a lower share of them, can be chance."""
+
 
 @dataclass(frozen=True)
 class EstimateSettings:
@@ -97,6 +100,16 @@ def estimate(matches: Matches, settings: EstimateSettings | None = None) -> Alig
     return Alignment(settings.kind, matrix, inliers, _errors(matches, matrix, settings.kind))
 
 
+def doubts(alignment: Alignment) -> tuple[str, ...]:
+    """What speaks against an alignment: agreement that chance could explain. Empty if nothing does."""
+    if alignment.matrix is None:
+        return (alignment.reason,)
+    agreeing, total = int(alignment.inliers.sum()), len(alignment.inliers)
+    if agreeing < FEW_INLIERS or agreeing < LOW_SHARE * total:
+        return (f"only {agreeing} of {total} matches agree ({agreeing / total:.0%})",)
+    return ()
+
+
 def _failed(matches: Matches, kind: Kind, reason: str) -> Alignment:
     return Alignment(kind, None, np.zeros(len(matches), bool), np.full(len(matches), np.nan), reason)
 
@@ -126,15 +139,13 @@ def _solve(matches: Matches, settings: EstimateSettings) -> tuple[Matrix, npt.ND
 
     source, target = matches.query, matches.matched
     method = {"magsac": cv2.USAC_MAGSAC, "ransac": cv2.RANSAC, "lmeds": cv2.LMEDS}[settings.estimator]
-    limits = {"maxIters": settings.iterations, "confidence": settings.confidence}
+    limits = settings.iterations, settings.confidence
     cv2.setRNGSeed(settings.seed)
     try:
         if settings.kind == "homography":
-            matrix, mask = cv2.findHomography(source, target, method, settings.threshold, **limits)
+            matrix, mask = cv2.findHomography(source, target, method, settings.threshold, None, *limits)
         elif settings.kind == "affine":
-            matrix, mask = cv2.estimateAffine2D(
-                source, target, method=method, ransacReprojThreshold=settings.threshold, **limits
-            )
+            matrix, mask = cv2.estimateAffine2D(source, target, None, method, settings.threshold, *limits)
         else:
             matrix, mask = cv2.findFundamentalMat(
                 source, target, method, settings.threshold, settings.confidence, settings.iterations
