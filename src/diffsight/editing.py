@@ -22,7 +22,10 @@ from .matching import nearest
 from .matching.homography import Alignment, EstimateSettings, Estimator, doubts, estimate, straight
 from .matching.matcher import Matcher
 from .types import Matches, Picture, Reading
-from .warping import PlaneWarp, SmoothWarp, Warp, cell_areas, compose, premultiply, warp_layer
+from .warping import PlaneWarp, SmoothWarp, Warp, compose, enlargement, jacobians, premultiply, warp_layer
+
+STRETCHED = 3.0
+"""How many times longer one way than the other a sticker may get before that is worth a warning."""
 
 WarpKind = Literal["homography", "affine", "smooth"]
 
@@ -187,13 +190,13 @@ class Editor:
         warp = None if alignment.matrix is None else _warp(used, alignment, source.picture, settings)
         if warp is None:
             return Edit(None, used, alignment, 0.0, (alignment.reason or "the agreeing matches lie on one line",))
-        areas = cell_areas(source.sticker[..., 3] > 0, warp)
+        changes = jacobians(source.sticker[..., 3] > 0, warp)
         layer = warp_layer(premultiply(source.sticker), warp, picture.size)
-        warnings = (*doubts(alignment), *_distortions(areas))
+        warnings = (*doubts(alignment), *_distortions(changes))
         if not layer[..., 3].any():
             warnings += ("the sticker falls outside the photo",)
         edited = torch.from_numpy(compose(layer, picture.array())).permute(2, 0, 1).contiguous()
-        return Edit(Picture(edited, picture.path), used, alignment, _folded(areas), warnings)
+        return Edit(Picture(edited, picture.path), used, alignment, _folded(changes), warnings)
 
 
 def _align(matches: Matches, target: Picture, settings: EditSettings) -> Alignment:
@@ -221,21 +224,25 @@ def _warp(matches: Matches, alignment: Alignment, source: Picture, settings: Edi
     return SmoothWarp(agreed.query, agreed.matched)
 
 
-def _folded(areas: npt.NDArray[np.float64]) -> float:
-    return float((~(areas > 0)).mean()) if len(areas) else 0.0
+def _folded(changes: npt.NDArray[np.float64]) -> float:
+    return float((~(enlargement(changes) > 0)).mean()) if len(changes) else 0.0
 
 
-def _distortions(areas: npt.NDArray[np.float64]) -> tuple[str, ...]:
+def _distortions(changes: npt.NDArray[np.float64]) -> tuple[str, ...]:
     """What a warp does to the sticker that no view of the same thing would."""
     found = []
-    folded = _folded(areas)
+    folded = _folded(changes)
     if folded > FOLDED:
         found.append(f"the warp folds {folded:.0%} of the sticker over")
-    kept = areas[areas > 0]
+    kept = changes[enlargement(changes) > 0]
     if len(kept):
-        low, high = np.percentile(kept, [5, 95])
+        low, high = np.percentile(enlargement(kept), [5, 95])
         if high > SWOLLEN * low:
             found.append(f"one part of the sticker is enlarged {high / low:.0f} times as much as another")
+        lengths = np.linalg.svd(kept, compute_uv=False)
+        stretched = float(np.median(lengths[:, 0] / np.maximum(lengths[:, 1], 1e-12)))
+        if stretched > STRETCHED:
+            found.append(f"the sticker is stretched {stretched:.0f} times as much one way as the other")
     return tuple(found)
 
 

@@ -26,7 +26,7 @@ class Warp(Protocol):
         """Where points of the source land in the target; NaN beyond the horizon."""
 
     def backward(self, size: Size) -> Iterator[tuple[int, Points]]:
-        """For bands of rows of a target of (height, width): the first row, and where each pixel (h, w, 2) comes from."""
+        """For bands of rows of a (height, width) target: the first row, and where its pixels come from, (h, w, 2)."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class PlaneWarp:
     def backward(self, size: Size) -> Iterator[tuple[int, Points]]:
         """For bands of rows of a target of (height, width): the first row, and where each pixel comes from."""
         height, width = size
-        inverse = np.linalg.inv(self.matrix)
+        inverse: npt.NDArray[np.float64] = np.linalg.inv(self.matrix)
         for top in range(0, height, BAND):
             x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(top, min(height, top + BAND)) + 0.5)
             places = np.stack([x.ravel(), y.ravel()], axis=1)
@@ -126,7 +126,7 @@ def warp_layer(layer: Layer, warp: Warp, size: Size) -> Layer:
 
 def _shrinkage(layer: Layer, warp: Warp) -> float:
     """The usual scale of the warp where the layer shows, at most 1."""
-    areas = cell_areas(layer[..., 3] > 0, warp)
+    areas = enlargement(jacobians(layer[..., 3] > 0, warp))
     positive = areas[np.isfinite(areas) & (areas > 0)]
     return float(np.clip(np.sqrt(np.median(positive)), 1 / 64, 1)) if len(positive) else 1.0
 
@@ -137,20 +137,33 @@ def compose(layer: Layer, photo: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]
     return np.asarray(mixed.round().clip(0, 255), dtype=np.uint8)
 
 
-def cell_areas(mask: npt.NDArray[np.bool_], warp: Warp, cells: int = 64) -> npt.NDArray[np.float64]:
-    """How much a warp enlarges each cell of a lattice over the (H, W) mask's box that holds some of it.
+def jacobians(mask: npt.NDArray[np.bool_], warp: Warp, cells: int = 64) -> npt.NDArray[np.float64]:
+    """How a warp moves, turns and stretches what a mask covers: its derivative, cell by cell of a lattice.
+
+    Args:
+        mask: (H, W) over the source.
+        warp: of the source.
+        cells: a side of the lattice over the mask's box.
 
     Returns:
-        (n,) signed ratios of areas: below 0 where the warp folds over, NaN beyond the horizon.
+        (n, 2, 2) for the cells whose middle is covered, or for all if none is; NaN beyond the horizon. A determinant
+        below 0 means that the warp folds over there.
     """
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     if not len(rows):
-        return np.zeros(0)
+        return np.zeros((0, 2, 2))
     x = np.linspace(columns[0], columns[-1] + 1, cells + 1)
     y = np.linspace(rows[0], rows[-1] + 1, cells + 1)
     moved = warp.forward(np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)).reshape(cells + 1, cells + 1, 2)
-    right, down = moved[:-1, 1:] - moved[:-1, :-1], moved[1:, :-1] - moved[:-1, :-1]
-    areas = (right[..., 0] * down[..., 1] - right[..., 1] * down[..., 0]) / ((x[1] - x[0]) * (y[1] - y[0]))
+    along, down = moved[:-1, 1:] - moved[:-1, :-1], moved[1:, :-1] - moved[:-1, :-1]
+    derivative = np.stack([along / (x[1] - x[0]), down / (y[1] - y[0])], axis=-1)
     middle_x, middle_y = ((a[1:] + a[:-1]) / 2 for a in (x, y))
-    held: npt.NDArray[np.float64] = areas[mask[middle_y.astype(int)[:, None], middle_x.astype(int)]]
+    covered = mask[middle_y.astype(int)[:, None], middle_x.astype(int)]
+    held: npt.NDArray[np.float64] = derivative[covered if covered.any() else np.ones_like(covered)]
     return held
+
+
+def enlargement(changes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The determinants of (n, 2, 2) derivatives: ratios of areas, below 0 where folded over, NaN beyond the horizon."""
+    areas: npt.NDArray[np.float64] = changes[:, 0, 0] * changes[:, 1, 1] - changes[:, 0, 1] * changes[:, 1, 0]
+    return areas
