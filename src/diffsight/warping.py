@@ -54,7 +54,7 @@ class PlaneWarp:
     def backward(self, size: Size) -> Iterator[tuple[int, Points]]:
         """For bands of rows of a target of (height, width): the first row, and where each pixel comes from."""
         height, width = size
-        inverse: npt.NDArray[np.float64] = np.linalg.inv(self.matrix)
+        inverse = np.linalg.inv(self.matrix).astype(np.float64)
         for top in range(0, height, BAND):
             x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(top, min(height, top + BAND)) + 0.5)
             places = np.stack([x.ravel(), y.ravel()], axis=1)

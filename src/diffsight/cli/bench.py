@@ -129,6 +129,64 @@ def segments(
         _save(json_file, {"classes": classes, "scores": report})
 
 
+@bench.command("warps")
+def warps(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[FOLDER]", help="Pairs laid out as HPatches; the world if none.")
+    ] = None,
+    model: Model = "pocket",
+    pairs: Annotated[int, typer.Option(help="World pairs to draw.")] = 100,
+    keypoints: Annotated[str, typer.Option(help="sift, orb or grid.")] = "sift",
+    count: Annotated[int, typer.Option(help="Keypoints a photo at most.")] = 1000,
+    estimator: Annotated[str, typer.Option(help="magsac, ransac or lmeds.")] = "magsac",
+    threshold: Annotated[float, typer.Option(help="How far off an agreeing match may be, pixels.")] = 3.0,
+    sampling: Annotated[str, typer.Option(help="correct, or reference to repeat the published script.")] = "correct",
+    measure: Annotated[str, typer.Option(help="cosine or distance.")] = "cosine",
+    seed: Annotated[int, typer.Option(help="Of the estimator.")] = 0,
+    json_file: Json = None,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """Homographies between photos of one plane: the model, the same untrained, raw pixels.
+
+    A homography counts if it puts the source's corners within 1, 3 or 5 pixels of the truth, on average over the four.
+    """
+    _check(pairs, json_file)
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..backbones.registry import load, task_settings
+    from ..benchmarks.baselines import RawPixels
+    from ..benchmarks.warps import folder_warps, run_warps, world_warps
+    from ..matching.homography import EstimateSettings
+    from ..matching.sparse import SparseSettings
+
+    matching = SparseSettings(sampling, measure)  # type: ignore[arg-type]
+    estimation = EstimateSettings(estimator=estimator, threshold=threshold, seed=seed)  # type: ignore[arg-type]
+    drawn = world_warps(pairs) if folder is None else folder_warps(folder)
+    backbone = load(model, device=device, dtype=dtype)
+    raw = RawPixels(task_settings(backbone.card, "geometric").size, backbone.multiple)
+    table = Table("", "within 1 / 3 / 5 px", "AUC 1 / 3 / 5", "none", "matches", "right within 1 / 3 / 5")
+    report = {}
+    for name, network in (("raw pixels", raw), (f"untrained {model}", backbone.untrained()), (model, backbone)):
+        for group in dict.fromkeys(["all", *(pair.group for pair in drawn)]):
+            own = [pair for pair in drawn if group in ("all", pair.group)]
+            if group != "all" and len(own) == len(drawn):
+                continue
+            options = {"keypoints": keypoints, "count": count, "matching": matching, "estimation": estimation}
+            score = run_warps(network, own, **options)  # type: ignore[arg-type]
+            label = name if group == "all" else f"{name}, {group}"
+            report[label] = asdict(score)
+            shown = (score.homographies.correct, score.homographies.auc, score.matching)
+            correct, auc, right = (" / ".join(f"{value:.1f}" for value in values) for values in shown)
+            table.add_row(label, correct, auc, f"{score.homographies.missing:.1f}", f"{score.matches:.0f}", right)
+    table.title = f"{len(drawn)} pairs, percent"
+    Console().print(table)
+    if json_file is not None:
+        settings = {"keypoints": keypoints, "count": count, "matching": asdict(matching)}
+        _save(json_file, {**settings, "estimation": asdict(estimation), "scores": report})
+
+
 def _save(path: Path, facts: dict[str, Any]) -> None:
     from ..files import atomic
 
