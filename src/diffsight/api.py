@@ -12,7 +12,7 @@ from .backbones.base import Backbone
 from .backbones.captioner import Captioner
 from .backbones.registry import load
 from .draw import draw_segments, segment_colours
-from .editing import Edit, EditSettings, Editor
+from .editing import Edit, Editor, EditSettings
 from .errors import InvalidInput
 from .images import load_picture
 from .matching.aligner import Aligner

@@ -24,7 +24,16 @@ from ..world import RESERVED, make_warp_pair
 from .metrics import HomographyScore, corner_error, homography_score, matching_accuracy
 
 SIDE = 128
-BIG = frozenset("i_contruction i_crownnight i_dc i_pencils i_whitebuilding v_artisans v_astronautis v_talent".split())
+BIG = (
+    "i_contruction",
+    "i_crownnight",
+    "i_dc",
+    "i_pencils",
+    "i_whitebuilding",
+    "v_artisans",
+    "v_astronautis",
+    "v_talent",
+)
 """Sequences of HPatches that are left out, as everybody does, because of their size."""
 
 
@@ -39,17 +48,34 @@ class PlanePair:
 
 
 @dataclass(frozen=True)
-class PlaneScore:
-    """The corner errors of a set of pairs, and how many matches were right.
+class PlaneErrors:
+    """The outcome of one pair.
 
     Attributes:
-        homographies: of all pairs.
-        matching: mean over pairs of the share of matches within each distance, percent.
+        group: of the pair.
+        corners: mean distance of the corners from where they belong, pixels; infinite without a homography.
+        right: share of matches within each of ``PIXELS``, percent.
+        matches: how many there were.
+    """
+
+    group: str
+    corners: float
+    right: tuple[float, ...]
+    matches: int
+
+
+@dataclass(frozen=True)
+class PlaneScore:
+    """The outcome of many pairs.
+
+    Attributes:
+        homographies: by their corner errors.
+        right: mean over pairs of the share of matches within each of ``PIXELS``, percent.
         matches: mean number a pair.
     """
 
     homographies: HomographyScore
-    matching: tuple[float, ...]
+    right: tuple[float, ...]
     matches: float
 
 
@@ -85,7 +111,8 @@ def folder_warps(folder: Path) -> list[PlanePair]:
             raise UnreadableFile(f"cannot read a 3x3 matrix from {path} ({error})") from None
         photos = (_numbered(path.parent, number) for number in ("1", path.name.rsplit("_", 1)[1]))
         group = match.group(1) if (match := re.match(r"([iv])_", path.parent.name)) else "all"
-        pairs.append(PlanePair(group, *(load_picture(photo) for photo in photos), corner_matrix(matrix)))
+        first, second = (load_picture(photo) for photo in photos)
+        pairs.append(PlanePair(group, first, second, corner_matrix(matrix)))
     if not pairs:
         raise InvalidInput(f"{folder} holds no pairs; give a folder of folders with 1.jpg, 2.jpg and H_1_2 each")
     return pairs
@@ -106,14 +133,24 @@ def run_warps(
     count: int = 1000,
     matching: SparseSettings | None = None,
     estimation: EstimateSettings | None = None,
-) -> PlaneScore:
+) -> list[PlaneErrors]:
     """Align every pair by a model's features and measure how far the corners are off."""
     aligner = Aligner(backbone, keypoints=keypoints, count=count, matching=matching, estimation=estimation)
-    errors, shares, numbers = [], [], []
+    results = []
     for pair in pairs:
         matches, alignment = aligner.align(aligner.view(pair.source), aligner.view(pair.target))
-        errors.append(corner_error(alignment.matrix, pair.homography, pair.source.size))
-        shares.append(matching_accuracy(matches.query, matches.matched, pair.homography))
-        numbers.append(len(matches))
-    mean = tuple(float(share) for share in np.mean(shares, axis=0))
-    return PlaneScore(homography_score(errors), mean, float(np.mean(numbers)))
+        corners = corner_error(alignment.matrix, pair.homography, pair.source.size)
+        right = matching_accuracy(matches.query, matches.matched, pair.homography)
+        results.append(PlaneErrors(pair.group, corners, right, len(matches)))
+    return results
+
+
+def plane_score(results: Sequence[PlaneErrors]) -> PlaneScore:
+    """Summarise pairs.
+
+    Raises:
+        InvalidInput: without a pair.
+    """
+    homographies = homography_score([result.corners for result in results])
+    right = tuple(float(share) for share in np.mean([result.right for result in results], axis=0))
+    return PlaneScore(homographies, right, float(np.mean([result.matches for result in results])))

@@ -157,7 +157,7 @@ def warps(
 
     from ..backbones.registry import load, task_settings
     from ..benchmarks.baselines import RawPixels
-    from ..benchmarks.warps import folder_warps, run_warps, world_warps
+    from ..benchmarks.warps import folder_warps, plane_score, run_warps, world_warps
     from ..matching.homography import EstimateSettings
     from ..matching.sparse import SparseSettings
 
@@ -166,21 +166,20 @@ def warps(
     drawn = world_warps(pairs) if folder is None else folder_warps(folder)
     backbone = load(model, device=device, dtype=dtype)
     raw = RawPixels(task_settings(backbone.card, "geometric").size, backbone.multiple)
-    table = Table("", "within 1 / 3 / 5 px", "AUC 1 / 3 / 5", "none", "matches", "right within 1 / 3 / 5")
+    options: dict[str, Any] = {"keypoints": keypoints, "count": count, "matching": matching, "estimation": estimation}
+    groups = dict.fromkeys(pair.group for pair in drawn)
+    table = Table("", "corners within", "AUC", "none", "matches", "right", title=f"{len(drawn)} pairs; at 1, 3, 5 px")
     report = {}
     for name, network in (("raw pixels", raw), (f"untrained {model}", backbone.untrained()), (model, backbone)):
-        for group in dict.fromkeys(["all", *(pair.group for pair in drawn)]):
-            own = [pair for pair in drawn if group in ("all", pair.group)]
-            if group != "all" and len(own) == len(drawn):
-                continue
-            options = {"keypoints": keypoints, "count": count, "matching": matching, "estimation": estimation}
-            score = run_warps(network, own, **options)  # type: ignore[arg-type]
-            label = name if group == "all" else f"{name}, {group}"
+        found = run_warps(network, drawn, **options)
+        parts = {f"{name}, {group}": [r for r in found if r.group == group] for group in groups if len(groups) > 1}
+        for label, results in {name: found, **parts}.items():
+            score = plane_score(results)
             report[label] = asdict(score)
-            shown = (score.homographies.correct, score.homographies.auc, score.matching)
-            correct, auc, right = (" / ".join(f"{value:.1f}" for value in values) for values in shown)
-            table.add_row(label, correct, auc, f"{score.homographies.missing:.1f}", f"{score.matches:.0f}", right)
-    table.title = f"{len(drawn)} pairs, percent"
+            shown = (score.homographies.correct, score.homographies.auc, score.right)
+            correct, auc, right = (" / ".join(f"{value:.0f}" for value in values) for values in shown)
+            missing = f"{score.homographies.missing:.0f} %"
+            table.add_row(label, f"{correct} %", auc, missing, f"{score.matches:.0f}", f"{right} %")
     Console().print(table)
     if json_file is not None:
         settings = {"keypoints": keypoints, "count": count, "matching": asdict(matching)}
