@@ -20,6 +20,9 @@ COUNT = 1000
 DETECTION_SIDE = 2048
 """Longer side that photos are shrunk to before detection, pixels; features are far coarser than that."""
 
+ORB_BORDER = 31
+"""ORB looks no nearer to the border than this, pixels; OpenCV fails on photos that are all border."""
+
 
 def detect(picture: Picture, detector: Detector = "sift", count: int = COUNT) -> Points:
     """Find the strongest keypoints of a photo.
@@ -44,6 +47,8 @@ def detect(picture: Picture, detector: Detector = "sift", count: int = COUNT) ->
         raise InvalidInput(f"{count} keypoints are too few; ask for 1 or more")
     if detector == "grid":
         return grid_points(picture.size, count)
+    if detector == "orb" and min(picture.size) <= 2 * ORB_BORDER:
+        return np.empty((0, 2))
     shrink = min(1.0, DETECTION_SIDE / max(picture.size))
     height, width = (max(1, round(side * shrink)) for side in picture.size)
     fit = Fit.make("stretch", picture.size, (height, width))
