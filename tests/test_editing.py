@@ -59,10 +59,21 @@ def test_the_same_photo_takes_the_sticker_as_it_is(files):
 
 def test_a_photo_of_one_colour_takes_no_sticker(files):
     Image.new("RGB", (90, 70), (9, 99, 200)).save(files / "plain.png")
+    own = editor()
+    with pytest.raises(InvalidInput, match="plain.png is of one colour"):
+        own.paste(own.source(files / "a.png", files / "s.png"), files / "plain.png")
+    with pytest.raises(InvalidInput, match="one colour"):
+        own.source(files / "plain.png", files / "s.png")
+
+
+def test_no_place_is_a_result(files):
+    dot = sticker_of((128, 128), np.s_[60, 60:63])
+    Image.fromarray(dot).save(files / "dot.png")
     own = editor(mutual=False)
-    found = own.paste(own.source(files / "a.png", files / "s.png"), files / "plain.png")
+    found = own.paste(own.source(files / "a.png", files / "dot.png"), files / "b.png")
     assert found.picture is None
     assert len(found.warnings) == 1
+    assert "needs 4 or more" in found.warnings[0]
 
 
 def test_poor_fits_are_called_poor(files):

@@ -72,7 +72,9 @@ def test_thin_lines_survive_shrinking():
     lines = np.zeros((200, 200, 4), np.uint8)
     lines[::8] = 255
     layer = warp_layer(premultiply(lines), PlaneWarp(np.diag([0.1, 0.1, 1.0]), (100, 100)), (20, 20))
-    np.testing.assert_allclose(layer[2:-2, 2:-2, 3], 1 / 8, atol=0.03)
+    alpha = layer[..., 3]
+    assert alpha.min() > 0.09  # each row covers one line or two of ten
+    assert alpha.mean() == pytest.approx(1 / 8, abs=0.01)
 
 
 def test_derivatives_by_hand():

@@ -17,7 +17,7 @@ import torch
 from .backbones.base import Backbone
 from .errors import InvalidInput
 from .grid import Points
-from .images import load_picture
+from .images import check_structure, load_picture
 from .matching import nearest
 from .matching.homography import Alignment, EstimateSettings, Estimator, doubts, estimate, straight
 from .matching.matcher import Matcher
@@ -174,14 +174,21 @@ class Editor:
             UnreadableFile, InvalidInput: for either file; see ``load_sticker``.
         """
         picture = load_picture(photo)
+        check_structure(picture)
         layer = load_sticker(sticker, picture.size)
         points = points_under(layer, self.settings.points, self.settings.seed)
         read = self.matcher.source(picture, points)
         return EditSource(picture, read.reading, layer, points)
 
     def paste(self, source: EditSource, photo: Any) -> Edit:
-        """Put the sticker on a target photo. That no warp is found is a result, with the reason in ``warnings``."""
-        picture, reading = self.matcher.read(photo)
+        """Put the sticker on a target photo. That no warp is found is a result, with the reason in ``warnings``.
+
+        Raises:
+            UnreadableFile: if the photo cannot be read.
+            InvalidInput: if it is of one colour.
+        """
+        check_structure(target := load_picture(photo))
+        picture, reading = self.matcher.read(target)
         settings = self.settings
         find = match_as_published if settings.published else nearest.match
         matches = find(source.reading, reading, source.points)

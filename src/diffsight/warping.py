@@ -16,7 +16,7 @@ Layer = npt.NDArray[np.float32]
 """(H, W, 4) RGB times alpha, and alpha, in [0, 1]."""
 
 BAND = 256
-LATTICE = 129
+LATTICE = 65
 
 
 class Warp(Protocol):
@@ -137,7 +137,7 @@ def compose(layer: Layer, photo: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]
     return np.asarray(mixed.round().clip(0, 255), dtype=np.uint8)
 
 
-def jacobians(mask: npt.NDArray[np.bool_], warp: Warp, cells: int = 64) -> npt.NDArray[np.float64]:
+def jacobians(mask: npt.NDArray[np.bool_], warp: Warp, cells: int = 32) -> npt.NDArray[np.float64]:
     """How a warp moves, turns and stretches what a mask covers: its derivative, cell by cell of a lattice.
 
     Args:

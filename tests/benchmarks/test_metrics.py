@@ -162,6 +162,6 @@ def test_homography_figures_by_hand():
 
 def test_matching_accuracy_by_hand():
     query = np.array([[1.0, 1], [2, 2], [3, 3], [4, 4]])
-    found = query + [[10, 0], [10, 1], [10, 3], [99, 0]]
+    found = query + np.array([[10, 0], [10, 1], [10, 3], [99, 0]])
     assert matching_accuracy(query, found, moved(10, 0)) == (50, 75, 75)
     assert matching_accuracy(query[:0], found[:0], np.eye(3)) == (0, 0, 0)

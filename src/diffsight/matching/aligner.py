@@ -8,7 +8,7 @@ from typing import Any
 
 from ..backbones.base import Backbone
 from ..grid import Points
-from ..images import load_picture
+from ..images import check_structure, load_picture
 from ..types import Matches, Picture, Reading
 from .homography import Alignment, EstimateSettings, estimate
 from .keypoints import COUNT, Detector, detect, read_keypoints
@@ -68,9 +68,10 @@ class Aligner:
         Keypoints out of what the network sees (``fit`` crop) are left out, those given are refused there.
 
         Raises:
-            UnreadableFile, InvalidInput: for the photo, the file of keypoints, or a point outside.
+            UnreadableFile, InvalidInput: for the photo, also one of a single colour, for the file, or a point outside.
         """
         picture = load_picture(photo)
+        check_structure(picture)
         fit = self.matcher.probe.fit(picture, self.matcher.settings)
         if keypoints is None:
             found = detect(picture, self.detector, self.count)

@@ -22,7 +22,7 @@ FEWEST: dict[Kind, int] = {"homography": 4, "affine": 3, "fundamental": 8}
 STRAIGHT = 1e-3
 """Points whose extent across is below this share of their extent along lie on one line."""
 
-FEW_INLIERS, LOW_SHARE = 12, 0.1
+FEW_INLIERS, LOW_SHARE = 8, 0.1
 """Fewer agreeing matches than this, or a lower share of them, can be chance."""
 
 

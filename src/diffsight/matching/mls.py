@@ -74,13 +74,14 @@ def _carry(points: Points, source: Points, target: Points, falloff: float) -> Po
     weights = np.where(on_control, squared == 0, (np.maximum(nearest, 1e-300) / np.maximum(squared, 1e-300)) ** falloff)
     weights /= weights.sum(axis=1, keepdims=True)
     middle, goal = weights @ source, weights @ target
-    spread, moved = source - middle[:, None], target - goal[:, None]
-    weighted = weights[..., None] * spread
-    moments = weighted.transpose(0, 2, 1) @ spread
-    mixed = weighted.transpose(0, 2, 1) @ moved
-    affine = np.linalg.pinv(moments, hermitian=True) @ mixed
-    away = points - middle
-    carried: Points = (away[:, None] @ affine)[:, 0] + goal
+    x, y = (source[:, axis] - middle[:, axis, None] for axis in (0, 1))
+    weighted_x, weighted_y = weights * x, weights * y
+    off_diagonal = (weighted_x * y).sum(axis=1)
+    moments = np.stack([(weighted_x * x).sum(axis=1), off_diagonal, off_diagonal, (weighted_y * y).sum(axis=1)], axis=1)
+    # the weighted places sum to nothing, so that the targets need not be centred
+    mixed = np.stack([weighted_x @ target, weighted_y @ target], axis=1)
+    affine = np.linalg.pinv(moments.reshape(-1, 2, 2), hermitian=True) @ mixed
+    carried: Points = ((points - middle)[:, None] @ affine)[:, 0] + goal
     return np.where(on_control, goal, carried)
 
 
