@@ -12,8 +12,11 @@ from .backbones.base import Backbone
 from .backbones.captioner import Captioner
 from .backbones.registry import load
 from .draw import draw_segments, segment_colours
+from .editing import Edit, Editor, EditSettings
 from .errors import InvalidInput
 from .images import load_picture
+from .matching.aligner import Aligner
+from .matching.homography import Alignment
 from .matching.matcher import Matcher
 from .probe import Probe
 from .segmentation.export import save_description, save_labels
@@ -21,11 +24,16 @@ from .segmentation.segmenter import Segmenter, Settings, Solver
 from .types import Matches, Segmentation
 
 __all__ = [
+    "Aligner",
     "Captioner",
+    "EditSettings",
+    "Editor",
     "Matcher",
     "Probe",
     "Segmenter",
+    "align",
     "draw_segments",
+    "edit",
     "load",
     "load_picture",
     "match",
@@ -61,6 +69,59 @@ def match(
     """
     matcher = Matcher(model, task=task, **changes)
     return matcher.match(matcher.source(source, points), target)
+
+
+def align(source: Any, target: Any, *, model: Backbone | str | Path = "pocket", **options: Any) -> Alignment:
+    """Find how one photo of a plane lies on another, in one call.
+
+    Args:
+        source: the photo to lay over the other: path, PIL image, array or tensor.
+        target: the photo below.
+        model: a loaded backbone, or what ``load`` takes.
+        **options: of ``Aligner``: ``keypoints``, ``count``, ``matching``, ``estimation``, ``device``, ``dtype``,
+            ``store``, and single settings of reading.
+
+    Returns:
+        The homography and which matches agree with it. Without a matrix, and with the reason, if none was found.
+
+    Raises:
+        InvalidInput: for an unknown model, detector or setting.
+        UnreadableFile: for a photo that cannot be read.
+        ModelUnavailable: if the weights cannot be had.
+    """
+    aligner = Aligner(model, **options)
+    return aligner.align(aligner.view(source), aligner.view(target))[1]
+
+
+def edit(
+    source: Any,
+    sticker: str | Path,
+    target: Any,
+    *,
+    model: Backbone | str | Path = "pocket",
+    settings: EditSettings | None = None,
+    **options: Any,
+) -> Edit:
+    """Put a sticker, drawn on a photo, where it belongs in another, in one call.
+
+    Args:
+        source: the photo that the sticker was drawn on.
+        sticker: a file of the source's size, transparent around the drawing.
+        target: the photo to edit.
+        model: a loaded backbone, or what ``load`` takes.
+        settings: how the sticker is carried over.
+        **options: of ``Matcher``: ``task``, ``device``, ``dtype``, ``store``, and single settings of reading.
+
+    Returns:
+        The edited photo and what speaks against it. Without a photo, and with the reason, if no place was found.
+
+    Raises:
+        InvalidInput: for a sticker without alpha or of another size, an unknown model or setting.
+        UnreadableFile: for a file that cannot be read.
+        ModelUnavailable: if the weights cannot be had.
+    """
+    editor = Editor(model, settings=settings, **options)
+    return editor.paste(editor.source(source, sticker), target)
 
 
 def segment(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import math
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from ..errors import InvalidInput, UnreadableFile
 
@@ -98,6 +100,29 @@ def collect(photos: list[Path], out: Path) -> dict[str, Path]:
             stem = f"{stem}_{hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()}"
         jobs[stem] = path
     return jobs
+
+
+def refuse_other_run(report: Path, facts: dict[str, Any]) -> None:
+    """Keep results of other photos from being replaced.
+
+    Args:
+        report: the JSON that a run writes last.
+        facts: what must stand in it alike, if it exists.
+
+    Raises:
+        InvalidInput: if it holds the results of other photos, or is no report.
+    """
+    if not report.exists():
+        return
+    try:
+        known = json.loads(report.read_text())
+        same = all(known[key] == value for key, value in facts.items())
+    except (OSError, ValueError, KeyError, TypeError):
+        same = False
+    if not same:
+        raise InvalidInput(
+            f"{report.parent} holds the results of another run ({report.name}); give another --out, or delete it"
+        )
 
 
 def file_digest(path: Path) -> str:
