@@ -21,6 +21,7 @@ FLOORS = {
     "probe": 5,
     "matching": 6,
     "segmentation": 6,
+    "video": 6,
     "world": 6,
     "benchmarks": 7,
     "training": 7,
@@ -68,7 +69,7 @@ def test_every_room_has_a_floor():
 def test_walls(path):
     found = imports(path)
     outside = {name.split(".")[0] for name in found}
-    if room(path) in ("matching", "segmentation", "world", "draw"):
+    if room(path) in ("matching", "segmentation", "video", "world", "draw"):
         assert not outside & {"diffusers", "transformers"}
     if room(path) == "world":
         assert not any(name.startswith("diffsight.backbones") for name in found)
