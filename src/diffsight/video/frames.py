@@ -116,10 +116,22 @@ def photos_of(folder: Path) -> list[Path]:
     return sorted(found, key=lambda p: [(int(part or -1), text) for text, part in re.findall(r"(\D*)(\d*)", p.stem)])
 
 
-def frame_name(video: str | Path, index: int) -> str:
-    """The file that a frame came from; that of the whole video if it is one file."""
+def frame_names(video: str | Path, indices: Iterable[int]) -> list[str]:
+    """The files that frames came from; for each that of the whole video if it is one file."""
     path = Path(video)
-    return photos_of(path)[index].name if path.is_dir() else path.name
+    if path.is_dir():
+        photos = photos_of(path)
+        return [photos[index].name for index in indices]
+    return [path.name for _ in indices]
+
+
+def frame_count(video: str | Path) -> int | None:
+    """How many frames a folder holds, or a video file says it does; None if it does not say."""
+    path = Path(video)
+    if path.is_dir():
+        return len(photos_of(path))
+    with _opened(path) as (_, stream):
+        return int(stream.frames) or None
 
 
 def frame_rate(video: str | Path) -> Fraction:

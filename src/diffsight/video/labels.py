@@ -184,3 +184,20 @@ def read_points(soft: Tensor, fit: Fit) -> Points:
     places = torch.stack([cells % width, cells // width], dim=2).double()
     mean = (weights[..., None] * places).sum(dim=1) / weights.sum(dim=1, keepdim=True)
     return fit.to_pixels(mean.cpu().numpy(), (height, width))
+
+
+def piece_boxes(labels: Mask, ids: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """The tight box of the largest connected piece of each label, (N, 4) as (x0, y0, x1, y1); zeros where none shows.
+
+    The far side is exclusive. What a few stray pixels far off would blow up is no box to follow an object by.
+    """
+    from scipy.ndimage import find_objects, label
+
+    found = np.zeros((len(ids), 4), np.int64)
+    for row, own in zip(found, ids, strict=True):
+        pieces, count = label(labels == own)
+        if count:
+            largest = np.bincount(pieces.ravel())[1:].argmax()
+            rows, columns = find_objects(pieces)[largest]
+            row[:] = columns.start, rows.start, columns.stop, rows.stop
+    return found

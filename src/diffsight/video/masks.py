@@ -36,43 +36,60 @@ def save_mask(mask: Mask, path: Path) -> None:
         image.save(part)
 
 
-def load_mask(path: Path) -> npt.NDArray[np.integer]:
-    """Read the labels of a PNG, (H, W).
-
-    Indexed, grey and 16-bit files hold the labels themselves, but one of black and white alone marks one object. In a
-    file of colours black is background; colours of DAVIS's palette mean their labels, others are numbered as they come,
-    row by row.
+def load_labels(path: Path) -> Mask:
+    """Read the labels of an indexed, grey or 16-bit PNG as they stand, (H, W).
 
     Raises:
         UnreadableFile: for a file that is missing or no picture.
-        InvalidInput: for more than 254 colours.
+        InvalidInput: for one of colours.
     """
+    labels = _read(path)
+    if labels.ndim != 2:
+        raise InvalidInput(f"{path} holds colours, not labels; give an indexed PNG")
+    return labels
+
+
+def load_mask(path: Path) -> Mask:
+    """Read what marks the objects to follow, (H, W): whatever kind of label PNG it is.
+
+    Indexed, grey and 16-bit files hold the labels themselves; one of 0 and 255 alone marks one object. In a file of
+    colours black is background; colours of DAVIS's palette mean their labels, others are numbered as they come, row by
+    row.
+
+    Raises:
+        UnreadableFile: for a file that is missing or no picture.
+        InvalidInput: for more than 254 colours, or labels above 255.
+    """
+    labels = _read(path)
+    if labels.ndim == 3:
+        return _number_colours(labels, path)
+    return (labels != 0).astype(np.uint8) if set(np.unique(labels).tolist()) == {0, UNSEEN} else labels
+
+
+def _read(path: Path) -> Mask:
     from PIL import Image
 
     try:
         with Image.open(path) as image:
-            if image.mode in ("1", "L", "P", "I", "I;16"):
-                labels = np.asarray(image).astype(np.int64)
-                white = image.mode == "L" and set(np.unique(labels).tolist()) == {0, UNSEEN}
-                return labels.clip(max=1) if white else labels
-            colours = np.asarray(image.convert("RGB"))
+            array = np.asarray(image if image.mode in ("1", "L", "P", "I", "I;16") else image.convert("RGB"))
     except (OSError, ValueError, SyntaxError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UnreadableFile(f"{path} cannot be read as a mask ({reason}); give a PNG of labels") from None
-    return _number_colours(colours, path)
+    if array.max() > UNSEEN:
+        raise InvalidInput(f"{path} has labels up to {array.max()}; use 0 for background, 1 to {MOST} for objects")
+    return array.astype(np.uint8)
 
 
-def _number_colours(colours: npt.NDArray[np.uint8], path: Path) -> npt.NDArray[np.int64]:
+def _number_colours(colours: npt.NDArray[np.uint8], path: Path) -> Mask:
     codes, table = (_code(rgb) for rgb in (colours, davis_palette()))
     if np.isin(codes, table).all():
         order = np.argsort(table)
-        labels: npt.NDArray[np.int64] = order[np.searchsorted(table, codes, sorter=order)]
-        return labels
+        return order[np.searchsorted(table, codes, sorter=order)].astype(np.uint8)
     values, first, places = np.unique(codes, return_index=True, return_inverse=True)
     if len(values) > MOST + 1:
         raise InvalidInput(f"{path} has {len(values)} colours; give a PNG of labels, or one colour for each object")
     rank = np.argsort(np.argsort(np.where(values == 0, -1, first)))
-    return (rank + (0 if 0 in values else 1))[places].reshape(codes.shape)
+    return (rank + (0 if 0 in values else 1))[places].reshape(codes.shape).astype(np.uint8)
 
 
 def _code(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:

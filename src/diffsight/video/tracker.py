@@ -27,6 +27,10 @@ STEP = 4
 """The longer side of the network's input is a multiple of so many cells (DAVIS: 32 pixels at stride 8)."""
 
 
+class TrackWarning(UserWarning):
+    """Something about a video that the user should know: a shortened context, an object that is lost at once."""
+
+
 class Tracker:
     """Follows objects or points through a video by the features of a frozen network (DIFT: Tang et al., 2023).
 
@@ -99,6 +103,25 @@ class Tracker:
         height, width = (side // stage.stride for side in self.reading_of(size).size)
         return affordable(self.settings, (height, width), stage.channels, 1 + len(target.ids), self.memory)
 
+    def remarks(self, size: Size, target: Target) -> list[str]:
+        """What the user should know before frames of (height, width) pixels are followed, a line each."""
+        lines = []
+        settings, reading, stage = self.affordable(size, target), self.reading_of(size), self._stage()
+        if settings != self.settings:
+            lines.append(
+                f"the context is shortened from {self.settings.context} to {settings.context} frames to fit "
+                f"{self.memory / 2**20:.0f} MiB"
+            )
+        fit = Fit.make(reading.fit, size, reading.size)
+        height, width = (side // stage.stride for side in reading.size)
+        empty = target.soft(fit, (height, width), settings.shrink).flatten(1).amax(dim=1)[1:] == 0
+        if lost := [str(label) for label, none in zip(target.ids, empty.tolist(), strict=True) if none]:
+            lines.append(
+                f"label {', '.join(lost)}: too small for a cell of the {width}x{height} grid, and lost at once; shrink "
+                "the mask by area, or use a larger size"
+            )
+        return lines
+
     def _stage(self) -> Tap:
         self.backbone.taps.check(Taps(features=(self.reading.stage,)))
         return next(tap for tap in self.backbone.taps.features if tap.name == self.reading.stage)
@@ -170,13 +193,9 @@ class Tracker:
 
     def _begin(self, features: Tensor, fit: Fit, target: Target) -> Memory:
         height, width, _ = features.shape
+        for line in self.remarks(fit.original, target):
+            warnings.warn(line, TrackWarning, stacklevel=3)
         settings = self.affordable(fit.original, target)
-        if settings != self.settings:
-            warnings.warn(
-                f"the context is shortened from {self.settings.context} to {settings.context} frames to fit "
-                f"{self.memory / 2**20:.0f} MiB",
-                stacklevel=3,
-            )
         return Memory(settings, features, target.soft(fit, (height, width), settings.shrink).to(features))
 
     def _read_out(self, index: int, soft: Tensor, fit: Fit, target: Target) -> Track:
