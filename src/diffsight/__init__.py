@@ -15,12 +15,14 @@ _HOMES = {
     "load": "api",
     "match": "api",
     "segment": "api",
+    "track": "api",
     "draw_segments": "api",
     "save_segments": "api",
     "load_picture": "api",
     "Matcher": "api",
     "Captioner": "api",
     "Segmenter": "api",
+    "Tracker": "api",
     "Probe": "api",
     "DiffsightError": "errors",
     "InvalidInput": "errors",
@@ -32,6 +34,7 @@ _HOMES = {
     "Reading": "types",
     "Segmentation": "types",
     "Taps": "types",
+    "Track": "types",
 }
 
 __all__ = ["__version__", *_HOMES]

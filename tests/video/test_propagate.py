@@ -110,7 +110,9 @@ def test_a_padded_context_repeats_the_first_frame():
     labels = random_labels(2, 2, 5, 6)
     memory = Memory(Propagation(context=3, radius=9, pad=True, ties="first"), frames[0], labels[0])
     memory.push(frames[1], labels[1])
-    expected = propagate(frames[2], [frames[i] for i in (0, 0, 0, 1)], [labels[i] for i in (0, 0, 0, 1)], memory.settings)
+    expected = propagate(
+        frames[2], [frames[i] for i in (0, 0, 0, 1)], [labels[i] for i in (0, 0, 0, 1)], memory.settings
+    )
     assert torch.equal(memory.label(frames[2]), expected)
 
 

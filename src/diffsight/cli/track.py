@@ -6,14 +6,14 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import DiffsightError, InvalidInput, UnreadableFile
+from ..errors import DiffsightError, InvalidInput
 from ..files import atomic, check_writable
 from .inputs import CONVENTION, file_digest, parse_box, parse_point, read_points
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..types import Picture
+    from ..video.export import Rows
     from ..video.labels import Target
     from ..video.tracker import Tracker
 
@@ -111,7 +112,13 @@ def track(
         shrink=shrink,
         spread=spread,
     )
-    changes = {"stage": stage, "timestep": timestep, "ensemble": ensemble, "prompt": prompt, "seed": seed}
+    changes: dict[str, Any] = {
+        "stage": stage,
+        "timestep": timestep,
+        "ensemble": ensemble,
+        "prompt": prompt,
+        "seed": seed,
+    }
     tracker = Tracker(backbone, settings=settings, short=size, batch=batch, memory=int(memory * GIB), **changes)
     for line in tracker.remarks(first.size, target):
         print(line)
@@ -138,7 +145,10 @@ def track(
 
 
 def _target(
-    first: Picture, mask: Path | None, places: list[tuple[float, float]], corners: list[tuple[float, ...]]
+    first: Picture,
+    mask: Path | None,
+    places: list[tuple[float, float]],
+    corners: list[tuple[float, float, float, float]],
 ) -> Target:
     from ..grid import Fit
     from ..video import labels
@@ -209,7 +219,9 @@ class _Run:
                     f"{self.out} holds another run (other {', '.join(other)}); give another --out, or delete it"
                 )
             if (self.state / "skipped.json").exists():
-                self.skipped = {int(i): line for i, line in json.loads((self.state / "skipped.json").read_text()).items()}
+                self.skipped = {
+                    int(i): line for i, line in json.loads((self.state / "skipped.json").read_text()).items()
+                }
         elif self.out.exists() and any(self.out.iterdir()):
             raise InvalidInput(f"{self.out} holds other files; give an empty or a new folder as --out")
         else:
@@ -299,7 +311,7 @@ class _Run:
             return [{"id": label, "name": f"object {label}"} for label in self.target.ids]
         return [{"id": 1, "name": "points", "keypoints": [f"point {i}" for i in self.target.ids], "skeleton": []}]
 
-    def _annotations(self, index: int, rows: Any) -> Iterator[dict[str, Any]]:
+    def _annotations(self, index: int, rows: Rows) -> Iterator[dict[str, Any]]:
         from ..video.export import mask_annotations, point_annotation
 
         if rows:
@@ -312,13 +324,12 @@ class _Run:
 
         return load_labels(self.out / f"{index:05d}.png")
 
-    def _draw(self, path: Path, rate: Fraction | None, done: list[int], rows: Any) -> None:
+    def _draw(self, path: Path, rate: Fraction | None, done: list[int], rows: Rows) -> None:
         """A video of the frames with what was followed laid over them; they are read once more for it."""
         import numpy as np
         from tqdm import tqdm
 
         from ..draw import draw_overlay
-        from ..video.export import points_array
         from ..video.frames import frame_rate, read_frames, video_writer
         from ..video.labels import piece_boxes
         from ..video.masks import davis_palette
@@ -328,7 +339,7 @@ class _Run:
         with video_writer(path, rate or frame_rate(self.video)) as add:
             for frame in tqdm(frames, desc="drawing", unit="frame", total=len(done), delay=2, leave=False):
                 if rows:
-                    image = draw_overlay(frame.picture, points=points_array(rows[frame.index]))
+                    image = draw_overlay(frame.picture, points=rows[frame.index][:, :2])
                 else:
                     labels = self._labels(frame.index)
                     found = piece_boxes(labels, self.target.ids) if self.boxed else None

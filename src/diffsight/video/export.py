@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from ..errors import UnreadableFile
 from ..files import atomic, save_tensors
-from ..grid import Points, Size
+from ..grid import Size
 from ..types import Track
 from .labels import Mask, piece_boxes
 
 COLUMNS = ("frame", "point", "x", "y", "score")
 
-Rows = dict[int, list[tuple[int, float, float, float]]]
-"""Points by frame: number, x, y and score of each; NaN for the place of one that is lost."""
+Rows = dict[int, npt.NDArray[np.float64]]
+"""Points by frame: (N, 3) x, y and score; NaN for the place of one that is lost."""
 
 
 def save_soft(track: Track, folder: Path, keep: int) -> None:
@@ -63,12 +64,12 @@ def append_points(track: Track, path: Path) -> None:
 
 def read_points(path: Path) -> Rows:
     """The points of a CSV file, by frame."""
-    rows: Rows = {}
+    rows: dict[int, list[list[float]]] = {}
     with path.open(newline="", encoding="utf-8") as handle:
         for row in csv.DictReader(handle):
-            x, y, score = (float(row[name] or "nan") for name in ("x", "y", "score"))
-            rows.setdefault(int(row["frame"]), []).append((int(row["point"]), x, y, score))
-    return rows
+            values = [float(row[name] or "nan") for name in ("x", "y", "score")]
+            rows.setdefault(int(row["frame"]), []).append(values)
+    return {frame: np.array(values) for frame, values in rows.items()}
 
 
 def trim_points(path: Path, last: int) -> None:
@@ -104,12 +105,12 @@ def mask_annotations(labels: Mask, ids: tuple[int, ...], *, pieces: bool = False
             yield {"category_id": label, "track_id": label, "area": area, "bbox": box, "segmentation": counts}
 
 
-def point_annotation(points: list[tuple[int, float, float, float]]) -> dict[str, Any]:
-    """A COCO annotation of a frame's points: x, y and 2 for each, zeros for one that is lost."""
-    seen = [not np.isnan(x) for _, x, _, _ in points]
-    flat = [[x, y, 2] if shown else [0, 0, 0] for (_, x, y, _), shown in zip(points, seen, strict=True)]
-    scores = [score for *_, score in points]
-    return {"category_id": 1, "keypoints": sum(flat, []), "num_keypoints": sum(seen), "scores": scores}
+def point_annotation(points: npt.NDArray[np.float64]) -> dict[str, Any]:
+    """A COCO annotation of a frame's points (N, 3): x, y and 2 for each, zeros for one that is lost."""
+    seen = ~np.isnan(points[:, 0])
+    flat = np.where(seen[:, None], np.column_stack([points[:, :2], np.full(len(points), 2)]), 0).ravel().tolist()
+    scores = points[:, 2].tolist()
+    return {"category_id": 1, "keypoints": flat, "num_keypoints": int(seen.sum()), "scores": scores}
 
 
 def save_description(
@@ -140,8 +141,3 @@ def save_description(
             line = {"id": number, "image_id": frame, "iscrowd": 0, **annotation}
             handle.write(("\n" if number == 1 else ",\n") + json.dumps(line))
         handle.write("\n]}\n")
-
-
-def points_array(points: list[tuple[int, float, float, float]]) -> Points:
-    """(N, 2) places of a frame's points, NaN for one that is lost."""
-    return np.array([(x, y) for _, x, y, _ in points], np.float64).reshape(-1, 2)

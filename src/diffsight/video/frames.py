@@ -242,4 +242,5 @@ def _few_colours(pixels: Pixels) -> Any:
     table = np.zeros((256, 4), np.uint8)
     table[:, 0] = 255
     table[: len(colours), 1:] = colours
-    return av.VideoFrame.from_ndarray((np.asarray(image), table), format="pal8")
+    indexed: Any = (np.asarray(image), table)
+    return av.VideoFrame.from_ndarray(indexed, format="pal8")

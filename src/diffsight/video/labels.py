@@ -67,7 +67,9 @@ def objects(mask: npt.NDArray[np.integer], size: Size) -> Target:
     """
     if mask.shape != size:
         given = "x".join(map(str, mask.shape[::-1]))
-        raise InvalidInput(f"the mask is {given}, but the frame is {size[1]}x{size[0]}; give a mask of the frame's size")
+        raise InvalidInput(
+            f"the mask is {given}, but the frame is {size[1]}x{size[0]}; give a mask of the frame's size"
+        )
     if mask.min() < 0 or mask.max() > UNSEEN:
         raise InvalidInput(
             f"the mask has labels from {mask.min()} to {mask.max()}; use 0 for background, 1 to {MOST} for objects"
@@ -106,7 +108,7 @@ def boxes(corners: npt.ArrayLike, size: Size) -> Target:
 
 def points(places: npt.ArrayLike) -> Target:
     """Follow points (N, 2), each (x, y) in pixels of the first frame."""
-    array = np.asarray(places, np.float64).reshape(-1, 2)
+    array = np.asarray(places, np.float64)
     return Target(tuple(range(1, len(array) + 1)), points=array)
 
 
@@ -161,8 +163,8 @@ def read_mask(soft: Tensor, ids: tuple[int, ...], fit: Fit, spread: bool = True)
     winner = torch.zeros(fit.network, dtype=torch.uint8, device=soft.device)
     for own, label in zip(soft, (0, *ids), strict=True):
         full = F.interpolate(own[None, None], fit.network, mode="bilinear", align_corners=False)[0, 0]
-        low, high = full.min(), full.max()
-        if spread and high > max(low, 0):  # a map that is the same everywhere has nothing to spread
+        low, high = float(full.min()), float(full.max())
+        if spread and high > max(low, 0.0):  # a map that is the same everywhere has nothing to spread
             full = (full - low) / (high - low)
         winner = torch.where(full > highest, label, winner)
         highest = torch.maximum(highest, full)

@@ -89,7 +89,7 @@ class Tracker:
         """How frames of (height, width) pixels are read."""
         if not self.follows_shape:
             return self.reading
-        step = math.lcm(STEP * self._stage().stride, self.backbone.multiple)
+        step = math.lcm(STEP * self.stage.stride, self.backbone.multiple)
         long = max(self.short, int(self.short * max(size) / min(size)) // step * step)
         return replace(self.reading, size=(self.short, long) if size[0] <= size[1] else (long, self.short))
 
@@ -99,21 +99,20 @@ class Tracker:
         Raises:
             InvalidInput: if there is not enough for any.
         """
-        stage = self._stage()
-        height, width = (side // stage.stride for side in self.reading_of(size).size)
+        stage, (height, width) = self.stage, self.grid(size)
         return affordable(self.settings, (height, width), stage.channels, 1 + len(target.ids), self.memory)
 
     def remarks(self, size: Size, target: Target) -> list[str]:
         """What the user should know before frames of (height, width) pixels are followed, a line each."""
         lines = []
-        settings, reading, stage = self.affordable(size, target), self.reading_of(size), self._stage()
+        settings, reading = self.affordable(size, target), self.reading_of(size)
         if settings != self.settings:
             lines.append(
                 f"the context is shortened from {self.settings.context} to {settings.context} frames to fit "
                 f"{self.memory / 2**20:.0f} MiB"
             )
         fit = Fit.make(reading.fit, size, reading.size)
-        height, width = (side // stage.stride for side in reading.size)
+        height, width = self.grid(size)
         empty = target.soft(fit, (height, width), settings.shrink).flatten(1).amax(dim=1)[1:] == 0
         if lost := [str(label) for label, none in zip(target.ids, empty.tolist(), strict=True) if none]:
             lines.append(
@@ -122,7 +121,18 @@ class Tracker:
             )
         return lines
 
-    def _stage(self) -> Tap:
+    def grid(self, size: Size) -> Size:
+        """(h, w) of the features of frames of (height, width) pixels."""
+        height, width = self.reading_of(size).size
+        return height // self.stage.stride, width // self.stage.stride
+
+    @property
+    def stage(self) -> Tap:
+        """Where the network is read.
+
+        Raises:
+            InvalidInput: if it has no such stage.
+        """
         self.backbone.taps.check(Taps(features=(self.reading.stage,)))
         return next(tap for tap in self.backbone.taps.features if tap.name == self.reading.stage)
 
@@ -157,13 +167,12 @@ class Tracker:
         known = known or {}
         done = max(known, default=-1)
         memory: Memory | None = None
-        for frame, reading in self._readings(frames):
-            features = self._unit(reading)
+        for frame, reading in self.read(frames):
+            features = self.features(reading)
             if memory is None:
                 memory = self._begin(features, reading.fit, target)
-                soft = memory.first[1]
-                if frame.index not in known:
-                    yield Track(frame.index, target.ids, soft, target.mask, target.points)
+                if not known:
+                    yield Track(frame.index, target.ids, memory.first[1], target.mask, target.points)
             elif frame.index in known:
                 memory.push(features, known[frame.index].to(features))
             elif frame.index > done:
@@ -171,7 +180,7 @@ class Tracker:
                 memory.push(features, soft)
                 yield self._read_out(frame.index, soft, reading.fit, target)
 
-    def _readings(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Reading]]:
+    def read(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Reading]]:
         """Frames with what the network saw in them, read in batches of consecutive numbers."""
         iterator = iter(frames)
         first = next(iterator, None)
@@ -187,8 +196,8 @@ class Tracker:
             batch = list(block)
             yield from zip(batch, self.probe.read([frame.picture for frame in batch], settings), strict=True)
 
-    def _unit(self, reading: Reading) -> Tensor:
-        """(h, w, C) on the backbone's device, each cell's vector of length 1."""
+    def features(self, reading: Reading) -> Tensor:
+        """What frames are compared by: (h, w, C) on the backbone's device, each cell's vector of length 1."""
         return F.normalize(reading.feature().permute(1, 2, 0).to(self.backbone.device), dim=2, eps=1e-12).contiguous()
 
     def _begin(self, features: Tensor, fit: Fit, target: Target) -> Memory:
