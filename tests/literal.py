@@ -126,3 +126,38 @@ def published_edit(
     at = torch.from_numpy(pixels / ends * 2 - 1).to(a)[None, :, None]
     vectors = F.grid_sample(a[None], at, mode="bilinear", align_corners=True)[0, :, :, 0].T
     return torch.cdist(vectors, upsample(b, *size).flatten(1).T).view(len(pixels), *size)
+
+
+def propagate(
+    target: Tensor,
+    context: list[Tensor],
+    labels: list[Tensor],
+    radius: int,
+    top: int,
+    temperature: float,
+    circle: bool = False,
+) -> Tensor:
+    """DIFT's label propagation as published: all cells against all, a window of zeros, values below the k-th dropped.
+
+    ``target`` and each of ``context`` are (C, h, w), each of ``labels`` (L, h, w).
+    """
+    channels, height, width = target.shape
+    queries = target.reshape(channels, -1)
+    queries = queries / queries.norm(dim=0).clamp(min=1e-12)
+    window = torch.zeros(height * width, height * width, dtype=target.dtype)
+    for i in range(height * width):
+        for j in range(height * width):
+            dy, dx = abs(i // width - j // width), abs(i % width - j % width)
+            near = dy**2 + dx**2 < radius**2 if circle else dy <= radius and dx <= radius
+            window[i, j] = float(near)
+    affinity = []
+    for frame in context:
+        keys = frame.reshape(channels, -1)
+        keys = keys / keys.norm(dim=0).clamp(min=1e-12)
+        affinity.append(torch.exp(queries.T @ keys / temperature) * window)
+    whole = torch.cat(affinity, dim=1)
+    least = whole.topk(min(top, whole.shape[1]), dim=1).values[:, -1:]
+    whole = torch.where(whole < least, 0.0, whole)
+    whole = whole / whole.sum(dim=1, keepdim=True)
+    known = torch.cat([own.reshape(len(own), -1) for own in labels], dim=1)
+    return (known @ whole.T).reshape(-1, height, width)

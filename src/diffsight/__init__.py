@@ -17,6 +17,7 @@ _HOMES = {
     "align": "api",
     "edit": "api",
     "segment": "api",
+    "track": "api",
     "draw_segments": "api",
     "save_segments": "api",
     "load_picture": "api",
@@ -26,6 +27,7 @@ _HOMES = {
     "EditSettings": "api",
     "Editor": "api",
     "Segmenter": "api",
+    "Tracker": "api",
     "Probe": "api",
     "DiffsightError": "errors",
     "InvalidInput": "errors",
@@ -39,6 +41,7 @@ _HOMES = {
     "Reading": "types",
     "Segmentation": "types",
     "Taps": "types",
+    "Track": "types",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -96,6 +96,7 @@ CARDS: dict[str, Card] = {
             parameters=553,
             source="guided diffusion, ImageNet 256 px, unconditional",
             tasks=ADM_TASKS,
+            track={"temperature": 0.1, "top": 10},
             kind="adm",
         ),
         Card("dinov2-s", "parts and categories", "Apache-2.0", 22, "DINOv2 ViT-S/14", DINOV2_TASKS, kind="vit"),

@@ -22,6 +22,7 @@ for _name in (
     "edit",
     "segment",
     "prompt",
+    "track",
     "models",
     "weights",
     "doctor",

@@ -185,6 +185,47 @@ def warps(
         save_json({**settings, "estimation": asdict(estimation), "scores": report}, json_file)
 
 
+@bench.command("clips")
+def clips(
+    davis: Annotated[
+        Path | None, typer.Argument(metavar="[DAVIS]", help="Folder in DAVIS-2017's layout; the world if none.")
+    ] = None,
+    model: Model = "pocket",
+    count: Annotated[int, typer.Option("--clips", help="World clips to draw.")] = 20,
+    frames: Annotated[int | None, typer.Option(help="Frames of each clip at most.")] = None,
+    json_file: Json = None,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """Label propagation: the model, the same untrained, raw pixels, and a copy of the first frame.
+
+    J and F as DAVIS scores them, the first and the last frame left out; points: share of the visible ones found within
+    a tenth of the longer side of their object's box. All in percent.
+    """
+    _check(count, json_file, "--clips")
+    if frames is not None and frames < 3:
+        raise InvalidInput(f"--frames {frames} is too few, as the first and the last do not count; use 3 or more")
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..backbones.registry import load
+    from ..benchmarks.video import LENGTH, compare, davis_clips, world_clips
+    from ..video.tracker import Tracker
+
+    backbone = load(model, device=device, dtype=dtype)
+    drawn = list(world_clips(count, length=frames or LENGTH) if davis is None else davis_clips(davis, frames))
+    table = Table("", "J&F", "J", "F", "points", title=f"{len(drawn)} clips")
+    report = {}
+    for name, score in compare(backbone, drawn):
+        table.add_row(name, *(f"{value:.1f}" for value in (score.jf, score.j, score.f, score.points)))
+        report[name] = asdict(score)
+    Console().print(table)
+    if json_file is not None:
+        tracker = Tracker(backbone)
+        settings = {"reading": asdict(tracker.reading), "propagation": asdict(tracker.settings)}
+        save_json({**settings, "scores": report}, json_file)
+
+
 def _check(count: int, json_file: Path | None, option: str = "--pairs") -> None:
     if count < 1:
         raise InvalidInput(f"{option} {count} is too few; use 1 or more")

@@ -37,6 +37,22 @@ def parse_point(text: str, option: str = "--point") -> tuple[float, float]:
     return x, y
 
 
+def parse_box(text: str, option: str = "--box") -> tuple[float, float, float, float]:
+    """Read ``X0,Y0,X1,Y1``.
+
+    Raises:
+        InvalidInput: for anything else, and for numbers that are not finite.
+    """
+    parts = text.split(",")
+    try:
+        x0, y0, x1, y1 = (float(part) for part in parts)
+        if not all(math.isfinite(value) for value in (x0, y0, x1, y1)):
+            raise ValueError
+    except ValueError:
+        raise InvalidInput(f"{option} {text!r} is no box; write X0,Y0,X1,Y1 in pixels") from None
+    return x0, y0, x1, y1
+
+
 def read_points(path: Path) -> Points:
     """Read a CSV file with the columns x and y, in pixels; other columns are ignored.
 
@@ -128,6 +144,7 @@ def refuse_other_run(report: Path, facts: dict[str, Any]) -> None:
 def file_digest(path: Path) -> str:
     """A digest of a file's bytes; empty if it cannot be read, as reading it as a photo will say what is wrong."""
     try:
-        return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+        with path.open("rb") as handle:
+            return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError:
         return ""
