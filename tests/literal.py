@@ -105,9 +105,11 @@ def best_buddies(a: np.ndarray, b: np.ndarray) -> list[tuple[int, int]]:
     return [(i, j) for i, j in enumerate(there) if back[j] == i]
 
 
-def moving_least_squares(point: np.ndarray, source: np.ndarray, target: np.ndarray, falloff: float) -> np.ndarray:
-    """Schaefer et al., 2006, equation 5, for one point that is no control point, sum by sum."""
-    weights = [1 / float((p - point) @ (p - point)) ** falloff for p in source]
+def moving_least_squares(
+    point: np.ndarray, source: np.ndarray, target: np.ndarray, falloff: float, softness: float = 0.0
+) -> np.ndarray:
+    """Schaefer et al., 2006, equation 5, for one point that is no control point, sum by sum; softness 0 is theirs."""
+    weights = [1 / float((p - point) @ (p - point) + softness**2) ** falloff for p in source]
     middle = sum(w * p for w, p in zip(weights, source, strict=True)) / sum(weights)
     goal = sum(w * q for w, q in zip(weights, target, strict=True)) / sum(weights)
     moments, mixed = np.zeros((2, 2)), np.zeros((2, 2))

@@ -32,7 +32,7 @@ WarpKind = Literal["homography", "affine", "smooth"]
 FOLDED = 0.02
 """Share of a sticker's area that may fold over before that is worth a warning."""
 
-SWOLLEN = 20.0
+SWOLLEN = 10.0
 """How many times the area of one part may outgrow another's before that is worth a warning."""
 
 
@@ -247,9 +247,9 @@ def _distortions(changes: npt.NDArray[np.float64]) -> tuple[str, ...]:
         if high > SWOLLEN * low:
             found.append(f"one part of the sticker is enlarged {high / low:.0f} times as much as another")
         lengths = np.linalg.svd(kept, compute_uv=False)
-        stretched = float(np.median(lengths[:, 0] / np.maximum(lengths[:, 1], 1e-12)))
+        stretched = float(np.percentile(lengths[:, 0] / np.maximum(lengths[:, 1], 1e-12), 95))
         if stretched > STRETCHED:
-            found.append(f"the sticker is stretched {stretched:.0f} times as much one way as the other")
+            found.append(f"part of the sticker is stretched {stretched:.0f} times as much one way as the other")
     return tuple(found)
 
 

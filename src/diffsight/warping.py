@@ -70,14 +70,20 @@ class SmoothWarp:
     Attributes:
         source: (K, 2) control points.
         target: (K, 2) where they land.
+        softness: over what share of the control points' spread their noise is averaged.
     """
 
     source: Points
     target: Points
+    softness: float = 0.2
 
     def forward(self, points: Points) -> Points:
         """Where points of the source land in the target."""
-        return moving_least_squares(points, self.source, self.target)
+        return self._carry(points, self.source, self.target)
+
+    def _carry(self, points: Points, source: Points, target: Points) -> Points:
+        spread = float(source.std(axis=0).max())
+        return moving_least_squares(points, source, target, softness=self.softness * spread)
 
     def backward(self, size: Size) -> Iterator[tuple[int, Points]]:
         """For bands of rows of a target of (height, width): the first row, and where each pixel comes from.
@@ -87,7 +93,7 @@ class SmoothWarp:
         height, width = size
         across, down = np.linspace(0, width, LATTICE), np.linspace(0, height, LATTICE)
         nodes = np.stack(np.meshgrid(across, down), axis=-1).reshape(-1, 2)
-        lattice = moving_least_squares(nodes, self.target, self.source).reshape(LATTICE, LATTICE, 2)
+        lattice = self._carry(nodes, self.target, self.source).reshape(LATTICE, LATTICE, 2)
         x, fx = two_taps((np.arange(width) + 0.5) / width * (LATTICE - 1), LATTICE)
         wide = lattice[:, x] * (1 - fx)[:, None] + lattice[:, x + 1] * fx[:, None]
         for top in range(0, height, BAND):

@@ -41,7 +41,7 @@ def test_a_plane_is_found_and_drawn(here, capsys):
     warped, target = np.asarray(Image.open(here / "o" / "warped.png")), np.asarray(Image.open("b.png"))
     seen = warped[..., 3] == 255
     apart = np.abs(warped[..., :3].astype(float) - target)[seen].mean()
-    assert apart < 0.6 * np.abs(np.asarray(Image.open("a.png")).astype(float) - target)[seen].mean()
+    assert apart < 0.75 * np.abs(np.asarray(Image.open("a.png")).astype(float) - target)[seen].mean()
     assert Image.open(here / "o" / "blink.gif").n_frames == 2
     lines = (here / "o" / "colmap" / "matches.txt").read_text().split("\n\n")[0].splitlines()
     assert len(lines) == 1 + len(report["matches"])

@@ -15,17 +15,17 @@ from tests import literal
 from .test_nearest import random_map, reading
 
 
-@given(st.integers(0, 9999), st.integers(3, 20), st.sampled_from([0.5, 1.0, 2.0]))
+@given(st.integers(0, 9999), st.integers(3, 20), st.sampled_from([0.5, 1.0, 2.0]), st.sampled_from([0.0, 4.0]))
 @settings(max_examples=150, deadline=None)
-def test_equals_the_formula_point_by_point(seed, count, falloff):
+def test_equals_the_formula_point_by_point(seed, count, falloff, softness):
     rng = np.random.default_rng(seed)
     source, target = rng.uniform(0, 50, (2, count, 2))
     # on slivers of triangles the formula itself loses its digits
     assume(not straight(source) and np.linalg.svd(source - source.mean(0), compute_uv=False)[1] > 5)
     points = rng.uniform(-10, 60, (7, 2))
-    expected = [literal.moving_least_squares(point, source, target, falloff) for point in points]
+    expected = [literal.moving_least_squares(point, source, target, falloff, softness) for point in points]
     np.testing.assert_allclose(
-        mls.moving_least_squares(points, source, target, falloff), expected, rtol=1e-6, atol=1e-6
+        mls.moving_least_squares(points, source, target, falloff, softness), expected, rtol=1e-6, atol=1e-6
     )
 
 

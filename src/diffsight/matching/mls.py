@@ -41,7 +41,9 @@ def _cells(reading: Reading, stage: str | None) -> Points:
     return pixels[((pixels >= (left, top)) & (pixels <= (right, bottom))).all(axis=1)]
 
 
-def moving_least_squares(points: Points, source: Points, target: Points, falloff: float = 1.0) -> Points:
+def moving_least_squares(
+    points: Points, source: Points, target: Points, falloff: float = 1.0, softness: float = 0.0
+) -> Points:
     """Carry points along with control points: at every point the affine map that fits best near it.
 
     Schaefer et al., 2006, equation 5: control point i counts ``|source_i - point| ** (-2 * falloff)``.
@@ -51,6 +53,8 @@ def moving_least_squares(points: Points, source: Points, target: Points, falloff
         source: (K, 2) control points; a point on one of them goes exactly where it goes.
         target: (K, 2) where they go.
         falloff: how fast their influence fades.
+        softness: added to every distance in quadrature, pixels; 0 is the paper's. Above 0 no control point is met
+            exactly, and the noise of neighbouring ones is averaged.
 
     Returns:
         (N, 2).
@@ -62,12 +66,12 @@ def moving_least_squares(points: Points, source: Points, target: Points, falloff
         raise InvalidInput(f"{len(source)} control points, or all on one line; give 3 or more that are not")
     points = np.asarray(points, np.float64).reshape(-1, 2)
     step = max(1, BLOCK // len(source))
-    parts = [_carry(points[i : i + step], source, target, falloff) for i in range(0, len(points), step)]
+    parts = [_carry(points[i : i + step], source, target, falloff, softness) for i in range(0, len(points), step)]
     return np.concatenate(parts) if parts else points
 
 
-def _carry(points: Points, source: Points, target: Points, falloff: float) -> Points:
-    squared = np.square(points[:, None] - source).sum(axis=2)
+def _carry(points: Points, source: Points, target: Points, falloff: float, softness: float) -> Points:
+    squared = np.square(points[:, None] - source).sum(axis=2) + softness**2
     nearest = squared.min(axis=1, keepdims=True)
     on_control = nearest == 0
     # only ratios of weights matter; on a control point those that coincide with it count alone
