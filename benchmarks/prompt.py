@@ -114,6 +114,7 @@ def prompting(which: str) -> dict[str, Any]:
         frame.latent(start)
 
     if which == "literal":
+        backbone.unet.to(memory_format=torch.contiguous_format)  # as it comes
         with Peak() as memory:
             step = _seconds(literal)
         with torch.no_grad():
