@@ -36,7 +36,7 @@ def editor(**changes):
 
 @pytest.mark.parametrize("warp", ["homography", "affine", "smooth"])
 def test_a_sticker_moves_with_the_photo(files, warp):
-    own = editor(warp=warp)
+    own = editor(warp=warp, points=200)
     found = own.paste(own.source(files / "a.png", files / "s.png"), files / "b.png")
     assert found.warnings == ()
     assert found.folded == 0
