@@ -52,8 +52,7 @@ class DiffusionBackbone:
         dtype: torch.dtype,
     ) -> None:
         self.card = card
-        # convolutions are faster with the channels of a pixel side by side
-        self.unet = unet.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self.unet = unet.eval().requires_grad_(False)
         self.encoder = encoder
         self.alphas = alphas
         self.taps = taps

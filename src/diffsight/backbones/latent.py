@@ -61,6 +61,8 @@ class LatentBackbone(DiffusionBackbone):
         dtype: torch.dtype,
     ) -> None:
         taps = unet_taps(unet, encoder.stride)
+        # convolutions are faster with the channels of a pixel side by side
+        unet = unet.to(memory_format=torch.channels_last)
         super().__init__(card, unet, encoder, alphas, taps, encoder.stride, device, dtype)
         self.text = text
         self._contexts: dict[str, Tensor] = {}
