@@ -214,6 +214,7 @@ def video_writer(path: Path, rate: Fraction) -> Iterator[Callable[[Pixels], None
     with atomic(path) as part, av.open(str(part), "w") as container:
         stream: Any = container.add_stream("gif" if gif else "libx264", rate=rate)
         stream.pix_fmt = "pal8" if gif else "yuv420p"
+        stream.codec_context.thread_count = 1  # several encode alike frames differently from run to run
         started = False
 
         def add(pixels: Pixels) -> None:
