@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import groupby
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -187,14 +187,19 @@ class Tracker:
         if first is None:
             return
         settings = self.reading_of(first.picture.size)
+        batch: list[Frame] = []
 
-        def chained() -> Iterator[Frame]:
-            yield first
-            yield from iterator
-
-        for _, block in groupby(chained(), key=lambda frame: self._block(frame.index, first.index)):
-            batch = list(block)
+        def flush() -> Iterator[tuple[Frame, Reading]]:
             yield from zip(batch, self.probe.read([frame.picture for frame in batch], settings), strict=True)
+            batch.clear()
+
+        for frame in chain([first], iterator):
+            if batch and self._block(frame.index, first.index) != self._block(batch[0].index, first.index):
+                yield from flush()
+            batch.append(frame)
+            if (frame.index - first.index + 1) % self.batch == 0:  # at once: the next frame may be a damaged one
+                yield from flush()
+        yield from flush()
 
     def features(self, reading: Reading) -> Tensor:
         """What frames are compared by: (h, w, C) on the backbone's device, each cell's vector of length 1."""
