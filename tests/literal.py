@@ -146,12 +146,9 @@ def propagate(
     channels, height, width = target.shape
     queries = target.reshape(channels, -1)
     queries = queries / queries.norm(dim=0).clamp(min=1e-12)
-    window = torch.zeros(height * width, height * width, dtype=target.dtype)
-    for i in range(height * width):
-        for j in range(height * width):
-            dy, dx = abs(i // width - j // width), abs(i % width - j % width)
-            near = dy**2 + dx**2 < radius**2 if circle else dy <= radius and dx <= radius
-            window[i, j] = float(near)
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    dy, dx = ((axis.reshape(-1, 1) - axis.reshape(1, -1)).abs() for axis in (y, x))
+    window = (dy**2 + dx**2 < radius**2 if circle else (dy <= radius) & (dx <= radius)).to(target.dtype)
     affinity = []
     for frame in context:
         keys = frame.reshape(channels, -1)

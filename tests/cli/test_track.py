@@ -119,7 +119,7 @@ def test_a_run_that_was_killed_ends_with_the_same_files(here, command, kind):
 
 
 def test_a_finished_run_does_nothing_and_can_be_given_more_frames(here, command):
-    arguments = [*command, "--mask", "mask.png"]
+    arguments = [*command, "--mask", "mask.png", "--overlay", "none"]
     assert run([*arguments, "--out", "whole"]) == 0
     assert run([*arguments, "--out", "grown", "--frames", "4"]) == 0
     assert len(list((here / "grown").glob("*.png"))) == 4
