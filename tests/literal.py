@@ -96,3 +96,67 @@ def guided_filter(colours: np.ndarray, mask: np.ndarray, radius: int, smoothness
             total[window] += colours[window] @ slope + offset
             count[window] += 1
     return total / np.maximum(count, 1)
+
+
+def best_buddies(a: np.ndarray, b: np.ndarray) -> list[tuple[int, int]]:
+    """Rows that are each other's first nearest neighbour by inner product, by a double loop."""
+    there = [max(range(len(b)), key=lambda j: (float(row @ b[j]), -j)) for row in a]
+    back = [max(range(len(a)), key=lambda i: (float(row @ a[i]), -i)) for row in b]
+    return [(i, j) for i, j in enumerate(there) if back[j] == i]
+
+
+def moving_least_squares(
+    point: np.ndarray, source: np.ndarray, target: np.ndarray, falloff: float, softness: float = 0.0
+) -> np.ndarray:
+    """Schaefer et al., 2006, equation 5, for one point that is no control point, sum by sum; softness 0 is theirs."""
+    weights = [1 / float((p - point) @ (p - point) + softness**2) ** falloff for p in source]
+    middle = sum(w * p for w, p in zip(weights, source, strict=True)) / sum(weights)
+    goal = sum(w * q for w, q in zip(weights, target, strict=True)) / sum(weights)
+    moments, mixed = np.zeros((2, 2)), np.zeros((2, 2))
+    for w, p, q in zip(weights, source, target, strict=True):
+        moments += w * np.outer(p - middle, p - middle)
+        mixed += w * np.outer(p - middle, q - goal)
+    return (point - middle) @ np.linalg.inv(moments) @ mixed + goal
+
+
+def published_edit(
+    source: Tensor, source_size: tuple[int, int], pixels: np.ndarray, target: Tensor, size: tuple[int, int]
+) -> Tensor:
+    """DIFT's edit script: cells normalised first, corner-aligned reading of the source, distance to every pixel."""
+    a, b = (f / f.norm(dim=0, keepdim=True).clamp(min=1e-12) for f in (source, target))
+    ends = np.maximum(np.array(source_size[::-1]) - 1, 1)
+    at = torch.from_numpy(pixels / ends * 2 - 1).to(a)[None, :, None]
+    vectors = F.grid_sample(a[None], at, mode="bilinear", align_corners=True)[0, :, :, 0].T
+    return torch.cdist(vectors, upsample(b, *size).flatten(1).T).view(len(pixels), *size)
+
+
+def propagate(
+    target: Tensor,
+    context: list[Tensor],
+    labels: list[Tensor],
+    radius: int,
+    top: int,
+    temperature: float,
+    circle: bool = False,
+) -> Tensor:
+    """DIFT's label propagation as published: all cells against all, a window of zeros, values below the k-th dropped.
+
+    ``target`` and each of ``context`` are (C, h, w), each of ``labels`` (L, h, w).
+    """
+    channels, height, width = target.shape
+    queries = target.reshape(channels, -1)
+    queries = queries / queries.norm(dim=0).clamp(min=1e-12)
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    dy, dx = ((axis.reshape(-1, 1) - axis.reshape(1, -1)).abs() for axis in (y, x))
+    window = (dy**2 + dx**2 < radius**2 if circle else (dy <= radius) & (dx <= radius)).to(target.dtype)
+    affinity = []
+    for frame in context:
+        keys = frame.reshape(channels, -1)
+        keys = keys / keys.norm(dim=0).clamp(min=1e-12)
+        affinity.append(torch.exp(queries.T @ keys / temperature) * window)
+    whole = torch.cat(affinity, dim=1)
+    least = whole.topk(min(top, whole.shape[1]), dim=1).values[:, -1:]
+    whole = torch.where(whole < least, 0.0, whole)
+    whole = whole / whole.sum(dim=1, keepdim=True)
+    known = torch.cat([own.reshape(len(own), -1) for own in labels], dim=1)
+    return (known @ whole.T).reshape(-1, height, width)

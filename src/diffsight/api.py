@@ -2,35 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from .backbones.base import Backbone
 from .backbones.captioner import Captioner
 from .backbones.registry import load
 from .draw import draw_segments, segment_colours
+from .editing import Edit, Editor, EditSettings
 from .errors import InvalidInput
 from .images import load_picture
+from .matching.aligner import Aligner
+from .matching.homography import Alignment
 from .matching.matcher import Matcher
 from .probe import Probe
 from .segmentation.export import save_description, save_labels
 from .segmentation.segmenter import Segmenter, Settings, Solver
-from .types import Matches, Segmentation
+from .types import Matches, Segmentation, Track
+from .video import labels
+from .video.frames import read_frames
+from .video.masks import load_mask
+from .video.tracker import Tracker
 
 __all__ = [
+    "Aligner",
     "Captioner",
+    "EditSettings",
+    "Editor",
     "Matcher",
     "Probe",
     "Segmenter",
+    "Tracker",
+    "align",
     "draw_segments",
+    "edit",
     "load",
     "load_picture",
     "match",
     "save_segments",
     "segment",
+    "track",
 ]
 
 
@@ -61,6 +77,59 @@ def match(
     """
     matcher = Matcher(model, task=task, **changes)
     return matcher.match(matcher.source(source, points), target)
+
+
+def align(source: Any, target: Any, *, model: Backbone | str | Path = "pocket", **options: Any) -> Alignment:
+    """Find how one photo of a plane lies on another, in one call.
+
+    Args:
+        source: the photo to lay over the other: path, PIL image, array or tensor.
+        target: the photo below.
+        model: a loaded backbone, or what ``load`` takes.
+        **options: of ``Aligner``: ``keypoints``, ``count``, ``matching``, ``estimation``, ``device``, ``dtype``,
+            ``store``, and single settings of reading.
+
+    Returns:
+        The homography and which matches agree with it. Without a matrix, and with the reason, if none was found.
+
+    Raises:
+        InvalidInput: for an unknown model, detector or setting.
+        UnreadableFile: for a photo that cannot be read.
+        ModelUnavailable: if the weights cannot be had.
+    """
+    aligner = Aligner(model, **options)
+    return aligner.align(aligner.view(source), aligner.view(target))[1]
+
+
+def edit(
+    source: Any,
+    sticker: str | Path,
+    target: Any,
+    *,
+    model: Backbone | str | Path = "pocket",
+    settings: EditSettings | None = None,
+    **options: Any,
+) -> Edit:
+    """Put a sticker, drawn on a photo, where it belongs in another, in one call.
+
+    Args:
+        source: the photo that the sticker was drawn on.
+        sticker: a file of the source's size, transparent around the drawing.
+        target: the photo to edit.
+        model: a loaded backbone, or what ``load`` takes.
+        settings: how the sticker is carried over.
+        **options: of ``Matcher``: ``task``, ``device``, ``dtype``, ``store``, and single settings of reading.
+
+    Returns:
+        The edited photo and what speaks against it. Without a photo, and with the reason, if no place was found.
+
+    Raises:
+        InvalidInput: for a sticker without alpha or of another size, an unknown model or setting.
+        UnreadableFile: for a file that cannot be read.
+        ModelUnavailable: if the weights cannot be had.
+    """
+    editor = Editor(model, settings=settings, **options)
+    return editor.paste(editor.source(source, sticker), target)
 
 
 def segment(
@@ -98,6 +167,53 @@ def segment(
     """
     segmenter = Segmenter(model, solver=solver, settings=settings, **changes)
     return segmenter.segment(photo, names=names, caption=caption, margin=margin, merge=merge)
+
+
+def track(
+    video: str | Path | Iterable[Any],
+    *,
+    mask: str | Path | npt.NDArray[np.integer] | None = None,
+    points: npt.ArrayLike | None = None,
+    boxes: npt.ArrayLike | None = None,
+    start: int = 0,
+    stop: int | None = None,
+    model: Backbone | str | Path = "pocket",
+    **changes: Any,
+) -> Iterator[Track]:
+    """Follow objects or points of one frame through the frames after it.
+
+    Frames are read as the result is asked for, and dropped.
+
+    Args:
+        video: a video file, a folder of frames, or an iterable of photos of one size.
+        mask: labels of the first frame, (H, W) or a PNG: 0 is background, 1 to 254 are objects.
+        points: (N, 2) as (x, y) in pixels of the first frame; instead of a mask.
+        boxes: (N, 4) as (x0, y0, x1, y1) in pixels of the first frame; instead of a mask.
+        start: number of the first frame.
+        stop: number of the first frame not to follow any more.
+        model: a loaded backbone, or what ``load`` takes.
+        **changes: ``settings`` of the propagation, ``short``, ``batch``, ``memory``, ``device``, ``dtype``, ``store``,
+            and single settings of the reading, as for ``Tracker``.
+
+    Returns:
+        An iterator over what each frame shows, the first included.
+
+    Raises:
+        InvalidInput: if not exactly one of mask, points and boxes is given, or it does not suit the first frame.
+        UnreadableFile: for a video or mask that cannot be read, or a damaged frame.
+        ModelUnavailable: if the weights cannot be had.
+    """
+    if sum(given is not None for given in (mask, points, boxes)) != 1:
+        raise InvalidInput("say what to follow in the first frame by one of mask, points and boxes")
+    frames = read_frames(video, start=start, stop=stop)
+    first = next(frames)
+    if mask is not None:
+        target = labels.objects(load_mask(Path(mask)) if isinstance(mask, str | Path) else mask, first.picture.size)
+    elif boxes is not None:
+        target = labels.boxes(boxes, first.picture.size)
+    else:
+        target = labels.points(points if points is not None else ())
+    return Tracker(model, **changes).track(chain([first], frames), target)
 
 
 def save_segments(segmentation: Segmentation, path: str | Path) -> None:

@@ -177,6 +177,53 @@ def draw_segments(picture: Picture, segmentation: Segmentation, *, strength: flo
     return image
 
 
+def draw_overlay(
+    picture: Picture,
+    *,
+    labels: npt.NDArray[np.uint8] | None = None,
+    points: Points | None = None,
+    boxes: npt.NDArray[np.int64] | None = None,
+    colours: npt.NDArray[np.uint8] | None = None,
+    strength: float = 0.5,
+) -> Image.Image:
+    """Lay labels, boxes and numbered points over a photo, at its own size.
+
+    Args:
+        picture: the photo.
+        labels: (H, W) of its size; 0 and 255 are left as they are.
+        points: (N, 2) pixels; NaN is left out.
+        boxes: (N, 4) as (x0, y0, x1, y1); empty ones are left out.
+        colours: (256, 3) of the labels; the i-th box has the colour of label i + 1.
+        strength: of the colours, 0 to 1.
+
+    Raises:
+        InvalidInput: if labels have another size.
+    """
+    pixels = picture.array()
+    table = np.array([(0, 0, 0), *segment_colours(255)], np.uint8) if colours is None else colours
+    if labels is not None:
+        if labels.shape != picture.size:
+            raise InvalidInput(f"labels of {labels.shape} do not fit a photo of {picture.size}")
+        shown = (labels != 0) & (labels != 255)
+        edge = np.zeros(labels.shape, bool)
+        edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+        edge[1:] |= labels[1:] != labels[:-1]
+        paint = table[labels].astype(np.float32)
+        pixels = np.where(shown[..., None], pixels + (paint - pixels) * strength, pixels).round().astype(np.uint8)
+        pixels[edge] = table[labels][edge]
+    image = Image.fromarray(pixels)
+    pen = ImageDraw.Draw(image)
+    for (x0, y0, x1, y1), colour in zip([] if boxes is None else boxes.tolist(), table[1:].tolist(), strict=False):
+        if x1 > x0:
+            pen.rectangle((x0, y0, x1 - 1, y1 - 1), outline=tuple(colour), width=2)
+    count = 0 if points is None else len(points)
+    for number, ((x, y), colour) in enumerate(zip([] if points is None else points, palette(count), strict=True)):
+        if not np.isnan(x):
+            spot = _spot(str(number + 1), colour, False)
+            image.paste(spot, (round(x - spot.width / 2), round(y - spot.height / 2)), spot)
+    return image
+
+
 def _write_name(image: Image.Image, name: str, mask: npt.NDArray[np.bool_]) -> None:
     """Write a name where the mask is thickest."""
     from scipy.ndimage import distance_transform_edt

@@ -96,6 +96,23 @@ class Fit:
         per_cell = np.array([self.network[1] / grid[1], self.network[0] / grid[0]])
         return ((np.asarray(cells, dtype=np.float64) + 0.5) * per_cell - self.offset) / self.scale
 
+    def to_grid_as_published(self, points: Points, grid: Size, *, corners: bool = False) -> Points:
+        """Cell coordinates as DIFT's own scripts compute them, to repeat their figures.
+
+        They take the first and the last pixel's centre for the two ends of the axis. ``corners`` puts the first and the
+        last cell's centre there (their edits); without it, those cells' outer edges (their homographies), so that
+        points near the border lie up to half a cell off. They stretch every photo over the network's input.
+
+        Raises:
+            InvalidInput: if the photo was not stretched.
+        """
+        if Fit.make("stretch", self.original, self.network) != self:
+            raise InvalidInput("the published sampling knows stretched photos only; use fit stretch")
+        cells = np.array([grid[1], grid[0]])
+        ends = np.maximum([self.original[1] - 1, self.original[0] - 1], 1)
+        share = (np.asarray(points, dtype=np.float64) - 0.5) / ends
+        return share * (cells - 1) if corners else share * cells - 0.5
+
     def pixel_rows(self, grid: Size) -> npt.NDArray[np.float64]:
         """Cell coordinate y of the centre of every photo row that the network sees."""
         top, bottom, _, _ = self.window
@@ -160,3 +177,19 @@ def warp_points(points: Points, homography: npt.NDArray[np.float64]) -> Points:
     mapped = np.concatenate([points, np.ones((len(points), 1))], axis=1) @ np.asarray(homography).T
     with np.errstate(divide="ignore", invalid="ignore"):
         return mapped[:, :2] / mapped[:, 2:]
+
+
+def centre_matrix(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """A homography or affine map for programs that count the centre of the first pixel as (0, 0), such as OpenCV."""
+    return _shifted(matrix, 0.5)
+
+
+def corner_matrix(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The inverse of ``centre_matrix``: from (0, 0) as the centre of the first pixel to our (0.5, 0.5)."""
+    return _shifted(matrix, -0.5)
+
+
+def _shifted(matrix: npt.NDArray[np.float64], offset: float) -> npt.NDArray[np.float64]:
+    shift = np.array([[1, 0, offset], [0, 1, offset], [0, 0, 1]])
+    moved: npt.NDArray[np.float64] = np.linalg.inv(shift) @ matrix @ shift
+    return moved / moved[2, 2] if moved[2, 2] else moved

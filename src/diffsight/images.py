@@ -143,6 +143,18 @@ def _from_channels_last(array: npt.NDArray[Any], path: Path | None) -> Picture:
     return Picture(image.expand(3, -1, -1).contiguous(), path)
 
 
+def check_structure(picture: Picture) -> None:
+    """Refuse a photo of one colour, in which nothing can be found.
+
+    Raises:
+        InvalidInput: for such a photo.
+    """
+    if bool((picture.image == picture.image[:, :1, :1]).all()):
+        raise InvalidInput(
+            f"{picture.path or 'the photo'} is of one colour, nothing in it can be matched; give another"
+        )
+
+
 def resize(image: Tensor, height: int, width: int) -> Tensor:
     """Resize (..., C, H, W) in [0, 1] or uint8 by antialiased bicubic interpolation, as PIL does; float32 in [0, 1]."""
     if image.dtype == torch.uint8:

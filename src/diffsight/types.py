@@ -215,3 +215,46 @@ class Segmentation:
         found = find_objects(np.where(self.labels == VOID, 0, self.labels.astype(np.int32) + 1), len(self))
         boxes = [[0] * 4 if f is None else [f[1].start, f[0].start, f[1].stop, f[0].stop] for f in found]
         return np.array(boxes, np.int64).reshape(-1, 4)
+
+
+@dataclass(frozen=True)
+class Track:
+    """What is followed through a video, as one frame shows it.
+
+    Attributes:
+        frame: the frame's number in its video, from 0.
+        ids: (N,) the objects' labels, 1 to 254, or the points' numbers, from 1.
+        soft: (1 + N, h, w) soft labels of the network's cells, background first; later frames take theirs from them.
+        labels: (H, W) uint8 in pixels of the frame: an object's label, 0 for background, 255 where the network did not
+            look; None where points are followed.
+        points: (N, 2) as (x, y) in pixels of the frame, NaN for one that is lost; None where objects are followed.
+    """
+
+    frame: int
+    ids: tuple[int, ...]
+    soft: Tensor
+    labels: npt.NDArray[np.uint8] | None = None
+    points: Points | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def scores(self) -> npt.NDArray[np.float64]:
+        """(N,) the highest soft label of each, 0 to 1."""
+        return self.soft[1:].flatten(1).amax(dim=1).double().cpu().numpy()
+
+    @property
+    def boxes(self) -> npt.NDArray[np.int64]:
+        """(N, 4) the tight box of each object, (x0, y0, x1, y1), the far side exclusive; zeros for one out of sight.
+
+        Raises:
+            InvalidInput: where points are followed.
+        """
+        from scipy.ndimage import find_objects
+
+        if self.labels is None:
+            raise InvalidInput("points have no boxes; follow objects")
+        found = find_objects(self.labels, max(self.ids))
+        spans = [found[label - 1] for label in self.ids]
+        return np.array([[0] * 4 if f is None else [f[1].start, f[0].start, f[1].stop, f[0].stop] for f in spans])

@@ -12,7 +12,7 @@ from .vit import CLIP_TASKS, DINO_TASKS, DINOV2_TASKS
 POCKET_TASKS: dict[Task, ReadSettings] = {
     "semantic": ReadSettings(stage="up1.a0", timestep=20, ensemble=2, size=(96, 96)),
     "geometric": ReadSettings(stage="up1", timestep=5, ensemble=4, size=(128, 128)),
-    "temporal": ReadSettings(stage="up1", timestep=20, ensemble=4, size=(64, 64)),
+    "temporal": ReadSettings(stage="up1", timestep=20, ensemble=2, size=(96, 96)),
     "segmentation": ReadSettings(stage="up1.a0", timestep=20, ensemble=1, size=(96, 96), noise=False),
 }
 
@@ -49,6 +49,7 @@ POCKET = Card(
     tasks=POCKET_TASKS,
     merge_threshold=0.2,
     prompt={"fit_timestep": 20, "read_timestep": 20, "steps": 40, "rate": 0.02, "crops": 8},
+    track={"radius": 12, "temperature": 0.07},
     figure="PCK@0.1 36.0 on world pictures, 19.1 on faces (see its card)",
 )
 
@@ -96,6 +97,7 @@ CARDS: dict[str, Card] = {
             parameters=553,
             source="guided diffusion, ImageNet 256 px, unconditional",
             tasks=ADM_TASKS,
+            track={"temperature": 0.1, "top": 10},
             kind="adm",
         ),
         Card("dinov2-s", "parts and categories", "Apache-2.0", 22, "DINOv2 ViT-S/14", DINOV2_TASKS, kind="vit"),

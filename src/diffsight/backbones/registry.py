@@ -115,7 +115,7 @@ def _own_card(weights: Weights, name: str) -> Card:
     try:
         facts = json.loads(config.read_text())
         if facts.get("_class_name") == "UNet2DModel":
-            return replace(card, kind="adm", tasks=ADM_TASKS)
+            return replace(card, kind="adm", tasks=ADM_TASKS, track=CARDS["adm-256"].track)
         return replace(card, kind="vit", tasks=vit_tasks(facts))
     except (OSError, ValueError, AttributeError, KeyError, TypeError, ZeroDivisionError) as error:
         raise ModelUnavailable(f"{config} describes no network that is known here ({error})") from None

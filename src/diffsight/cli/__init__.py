@@ -16,7 +16,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for _name in ("match", "segment", "prompt", "models", "weights", "doctor", "bench", "train_pocket", "demo"):
+for _name in (
+    "match",
+    "align",
+    "edit",
+    "segment",
+    "prompt",
+    "track",
+    "models",
+    "weights",
+    "doctor",
+    "bench",
+    "train_pocket",
+    "demo",
+):
     import_module(f".{_name}", __name__).register(app)
 
 

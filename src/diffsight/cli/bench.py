@@ -128,6 +128,104 @@ def segments(
         save_json({"classes": classes, "scores": report}, json_file)
 
 
+@bench.command("warps")
+def warps(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[FOLDER]", help="Pairs laid out as HPatches; the world if none.")
+    ] = None,
+    model: Model = "pocket",
+    pairs: Annotated[int, typer.Option(help="World pairs to draw.")] = 100,
+    keypoints: Annotated[str, typer.Option(help="sift, orb or grid.")] = "sift",
+    count: Annotated[int, typer.Option(help="Keypoints a photo at most.")] = 1000,
+    estimator: Annotated[str, typer.Option(help="magsac, ransac or lmeds.")] = "magsac",
+    threshold: Annotated[float, typer.Option(help="How far off an agreeing match may be, pixels.")] = 3.0,
+    sampling: Annotated[str, typer.Option(help="correct, or reference to repeat the published script.")] = "correct",
+    measure: Annotated[str, typer.Option(help="cosine or distance.")] = "cosine",
+    seed: Annotated[int, typer.Option(help="Of the estimator.")] = 0,
+    json_file: Json = None,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """Homographies between photos of one plane: the model, the same untrained, raw pixels.
+
+    A homography counts if it puts the source's corners within 1, 3 or 5 pixels of the truth, on average over the four.
+    """
+    _check(pairs, json_file)
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..backbones.registry import load, task_settings
+    from ..benchmarks.baselines import RawPixels
+    from ..benchmarks.warps import folder_warps, plane_score, run_warps, world_warps
+    from ..matching.homography import EstimateSettings
+    from ..matching.sparse import SparseSettings
+
+    matching = SparseSettings(sampling, measure)  # type: ignore[arg-type]
+    estimation = EstimateSettings(estimator=estimator, threshold=threshold, seed=seed)  # type: ignore[arg-type]
+    drawn = world_warps(pairs) if folder is None else folder_warps(folder)
+    backbone = load(model, device=device, dtype=dtype)
+    raw = RawPixels(task_settings(backbone.card, "geometric").size, backbone.multiple)
+    options: dict[str, Any] = {"keypoints": keypoints, "count": count, "matching": matching, "estimation": estimation}
+    groups = dict.fromkeys(pair.group for pair in drawn)
+    table = Table("", "corners within", "AUC", "none", "matches", "right", title=f"{len(drawn)} pairs; at 1, 3, 5 px")
+    report = {}
+    for name, network in (("raw pixels", raw), (f"untrained {model}", backbone.untrained()), (model, backbone)):
+        found = run_warps(network, drawn, **options)
+        parts = {f"{name}, {group}": [r for r in found if r.group == group] for group in groups if len(groups) > 1}
+        for label, results in {name: found, **parts}.items():
+            score = plane_score(results)
+            report[label] = asdict(score)
+            shown = (score.homographies.correct, score.homographies.auc, score.right)
+            correct, auc, right = (" / ".join(f"{value:.0f}" for value in values) for values in shown)
+            missing = f"{score.homographies.missing:.0f} %"
+            table.add_row(label, f"{correct} %", auc, missing, f"{score.matches:.0f}", f"{right} %")
+    Console().print(table)
+    if json_file is not None:
+        settings = {"keypoints": keypoints, "count": count, "matching": asdict(matching)}
+        save_json({**settings, "estimation": asdict(estimation), "scores": report}, json_file)
+
+
+@bench.command("clips")
+def clips(
+    davis: Annotated[
+        Path | None, typer.Argument(metavar="[DAVIS]", help="Folder in DAVIS-2017's layout; the world if none.")
+    ] = None,
+    model: Model = "pocket",
+    count: Annotated[int, typer.Option("--clips", help="World clips to draw.")] = 20,
+    frames: Annotated[int | None, typer.Option(help="Frames of each clip at most.")] = None,
+    json_file: Json = None,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """Label propagation: the model, the same untrained, raw pixels, and a copy of the first frame.
+
+    J and F as DAVIS scores them, the first and the last frame left out; points: share of the visible ones found within
+    a tenth of the longer side of their object's box. All in percent.
+    """
+    _check(count, json_file, "--clips")
+    if frames is not None and frames < 3:
+        raise InvalidInput(f"--frames {frames} is too few, as the first and the last do not count; use 3 or more")
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..backbones.registry import load
+    from ..benchmarks.video import LENGTH, compare, davis_clips, world_clips
+    from ..video.tracker import Tracker
+
+    backbone = load(model, device=device, dtype=dtype)
+    drawn = list(world_clips(count, length=frames or LENGTH) if davis is None else davis_clips(davis, frames))
+    table = Table("", "J&F", "J", "F", "points", title=f"{len(drawn)} clips")
+    report = {}
+    for name, score in compare(backbone, drawn):
+        table.add_row(name, *(f"{value:.1f}" for value in (score.jf, score.j, score.f, score.points)))
+        report[name] = asdict(score)
+    Console().print(table)
+    if json_file is not None:
+        tracker = Tracker(backbone)
+        settings = {"reading": asdict(tracker.reading), "propagation": asdict(tracker.settings)}
+        save_json({**settings, "scores": report}, json_file)
+
+
 def _check(count: int, json_file: Path | None, option: str = "--pairs") -> None:
     if count < 1:
         raise InvalidInput(f"{option} {count} is too few; use 1 or more")

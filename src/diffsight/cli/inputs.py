@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import math
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from ..errors import InvalidInput, UnreadableFile
 
@@ -33,6 +35,22 @@ def parse_point(text: str, option: str = "--point") -> tuple[float, float]:
     if not (math.isfinite(x) and math.isfinite(y)):
         raise InvalidInput(f"{option} {text!r} is not finite; write X,Y in pixels, for example {option} 120,80.5")
     return x, y
+
+
+def parse_box(text: str, option: str = "--box") -> tuple[float, float, float, float]:
+    """Read ``X0,Y0,X1,Y1``.
+
+    Raises:
+        InvalidInput: for anything else, and for numbers that are not finite.
+    """
+    parts = text.split(",")
+    try:
+        x0, y0, x1, y1 = (float(part) for part in parts)
+        if not all(math.isfinite(value) for value in (x0, y0, x1, y1)):
+            raise ValueError
+    except ValueError:
+        raise InvalidInput(f"{option} {text!r} is no box; write X0,Y0,X1,Y1 in pixels") from None
+    return x0, y0, x1, y1
 
 
 def read_points(path: Path) -> Points:
@@ -100,9 +118,33 @@ def collect(photos: list[Path], out: Path) -> dict[str, Path]:
     return jobs
 
 
+def refuse_other_run(report: Path, facts: dict[str, Any]) -> None:
+    """Keep results of other photos from being replaced.
+
+    Args:
+        report: the JSON that a run writes last.
+        facts: what must stand in it alike, if it exists.
+
+    Raises:
+        InvalidInput: if it holds the results of other photos, or is no report.
+    """
+    if not report.exists():
+        return
+    try:
+        known = json.loads(report.read_text())
+        same = all(known[key] == value for key, value in facts.items())
+    except (OSError, ValueError, KeyError, TypeError):
+        same = False
+    if not same:
+        raise InvalidInput(
+            f"{report.parent} holds the results of another run ({report.name}); give another --out, or delete it"
+        )
+
+
 def file_digest(path: Path) -> str:
     """A digest of a file's bytes; empty if it cannot be read, as reading it as a photo will say what is wrong."""
     try:
-        return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+        with path.open("rb") as handle:
+            return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError:
         return ""

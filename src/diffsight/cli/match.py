@@ -62,7 +62,10 @@ def match(
     ] = None,
     model: Annotated[str, typer.Option(help="A name from `diffsight models`, a folder, or a hub id.")] = "pocket",
     method: Annotated[
-        str, typer.Option(help="dift compares features; prompt learns an embedding for each point (slow).")
+        str,
+        typer.Option(
+            help="dift compares features; mls moves points with best buddies; prompt learns embeddings (slow)."
+        ),
     ] = "dift",
     task: Annotated[
         str, typer.Option(help="semantic, geometric or temporal: chooses the model's settings.")
@@ -97,8 +100,10 @@ def match(
         raise InvalidInput("both --point and --points are given; use one of them")
     if top < 1:
         raise InvalidInput(f"--top {top} is too few; use 1 or more")
-    if method not in ("dift", "prompt"):
-        raise InvalidInput(f"unknown method {method!r}; use dift or prompt")
+    if method not in ("dift", "mls", "prompt"):
+        raise InvalidInput(f"unknown method {method!r}; use dift, mls or prompt")
+    if method == "mls" and (heat or top > 1):
+        raise InvalidInput("--heat and --top do not suit --method mls, which scores no other places; leave them out")
     asked = read_points(points) if points else [parse_point(text) for text in point or []] or None
     if out.exists() and not out.is_dir():
         raise InvalidInput(f"--out {out} is a file; give a folder")
@@ -117,8 +122,9 @@ def match(
         "ensemble": ensemble,
     }
     backbone = load(model, device=device, dtype=dtype)
-    if method == "dift":
-        found = _by_features(backbone, pictures, asked, top, task=task, store=store, seed=seed, **changes)
+    if method != "prompt":
+        mls = method == "mls"
+        found = _by_features(backbone, pictures, asked, top, mls, task=task, store=store, seed=seed, **changes)
     else:
         for name, value in {**changes, "store": store, "top": top if top > 1 else None}.items():
             if value is not None and name != "size":
@@ -130,7 +136,7 @@ def match(
         "source": str(photos[0]),
         "model": backbone.card.name,
         "method": method,
-        "task": task if method == "dift" else None,
+        "task": task if method != "prompt" else None,
         "convention": CONVENTION,
         "matches": rows,
     }
@@ -141,16 +147,20 @@ def match(
 
 
 def _by_features(
-    backbone: Backbone, pictures: list[Picture], asked: Points | None, top: int, **options: Any
+    backbone: Backbone, pictures: list[Picture], asked: Points | None, top: int, mls: bool, **options: Any
 ) -> list[_Found]:
     from ..matching.matcher import Matcher
+    from ..matching.mls import transfer
 
     matcher = Matcher(backbone, **options)
     source = matcher.source(pictures[0], asked)
     found = []
     for name, picture in zip(_names(pictures[1:]), pictures[1:], strict=True):
         reading = matcher.read(picture)[1]
-        matches = matcher.match(source, reading)
+        if mls:
+            matches = transfer(source.reading, reading, matcher.points_for(source, reading))
+        else:
+            matches = matcher.match(source, reading)
         if len(matches) == 0:
             raise InvalidInput(
                 f"no point of {pictures[0].path} matches {picture.path} both ways; name points with --point X,Y"

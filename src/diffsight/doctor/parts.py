@@ -53,6 +53,7 @@ PARTS = (
     Part("pycocotools", "pycocotools.mask", "COCO masks"),
     Part("matplotlib", "matplotlib", "heat maps"),
     Part("opencv-python-headless", "cv2", "borders, drawn pictures"),
+    Part("av", "av", "videos"),
     Part("scikit-image", "skimage.data", "photos of diffsight demo", needed=False),
     Part("accelerate", "accelerate", "faster loading in diffusers", needed=False),
     Part("torchvision", "torchvision", "nothing; transformers loads it if it is here", needed=False),

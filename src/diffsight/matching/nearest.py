@@ -11,6 +11,7 @@ normalises every pixel's vector, and takes the pixel with the highest cosine. Th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,8 @@ TILE = 2**26
 """Scores held at once, in bytes; larger photos are searched in bands of rows."""
 
 Coordinates = npt.NDArray[np.float64]
+Measure = Literal["cosine", "distance"]
+"""What nearest means: the highest cosine, or the smallest Euclidean distance."""
 
 
 def sample(features: Tensor, cells: Points) -> Tensor:
@@ -96,6 +99,19 @@ class TargetMap:
         Returns:
             (K, H, W).
         """
+        scores, norms = self._scores(vectors, rows, columns)
+        return scores.div_(norms)
+
+    def closeness(self, vectors: Tensor, rows: Coordinates, columns: Coordinates) -> Tensor:
+        """Half the squared length of vectors, of any length, minus half their squared distance from the map; (K, H, W).
+
+        The place where it is highest is the nearest by Euclidean distance.
+        """
+        scores, norms = self._scores(vectors, rows, columns)
+        return scores.sub_(norms.square_().div_(2))
+
+    def _scores(self, vectors: Tensor, rows: Coordinates, columns: Coordinates) -> tuple[Tensor, Tensor]:
+        """Inner products with the interpolated map (K, H, W), and the map's lengths (H, W)."""
         channels, height, width = self.features.shape
         y, fy = _torch_taps(rows, height, self.features)
         x, fx = _torch_taps(columns, width, self.features)
@@ -104,7 +120,7 @@ class TargetMap:
         across[x, places] = 1 - fx
         across[(x + 1).clamp(max=width - 1), places] += fx
         scores = (vectors @ self.features.reshape(channels, -1)).view(-1, height, width)
-        return (_blend(scores, y, fy) @ across).div_(self._norms(y, fy, x, fx))
+        return _blend(scores, y, fy) @ across, self._norms(y, fy, x, fx)
 
     def _norms(self, y: Tensor, fy: Tensor, x: Tensor, fx: Tensor) -> Tensor:
         """Length of the interpolated vector at every (row, column), at least ``EPSILON``."""
@@ -117,16 +133,20 @@ class TargetMap:
         squared = (1 - b) ** 2 * column[:, x] + b**2 * column[:, x1] + 2 * b * (1 - b) * between[:, x]
         return squared.clamp_(min=0).sqrt_().clamp_(min=EPSILON)
 
-    def nearest(self, vectors: Tensor, rows: Coordinates, columns: Coordinates) -> tuple[Tensor, Tensor]:
-        """The best place for each unit vector: (K, 2) as (column, row) indices, and (K,) cosines.
+    def nearest(
+        self, vectors: Tensor, rows: Coordinates, columns: Coordinates, measure: Measure = "cosine"
+    ) -> tuple[Tensor, Tensor]:
+        """The best place for each vector: (K, 2) as (column, row) indices, and (K,) cosines of unit vectors.
 
-        Of equal scores the first in row-major order wins.
+        By ``distance`` vectors may have any length, and the values are their ``closeness``. Of equal scores the first
+        in row-major order wins.
         """
+        compare = self.cosines if measure == "cosine" else self.closeness
         step = max(1, TILE // (vectors.element_size() * max(1, len(vectors)) * len(columns)))
         best = torch.full((len(vectors),), -torch.inf, dtype=vectors.dtype, device=vectors.device)
         place = torch.zeros(len(vectors), dtype=torch.long, device=vectors.device)
         for start in range(0, len(rows), step):
-            band = self.cosines(vectors, rows[start : start + step], columns).flatten(1)
+            band = compare(vectors, rows[start : start + step], columns).flatten(1)
             score, index = band.max(dim=1)
             better = score > best
             best = torch.where(better, score, best)
@@ -271,7 +291,7 @@ def suggest_points(source: Reading, target: Reading, count: int, stage: str | No
     here, there = source.feature(stage), target.feature(stage)
     grid = source.grid(stage)
     a, b = (unit(f.flatten(1).T) for f in (here, there))
-    forward, backward = _mutual_argmax(a, b)
+    forward, backward = mutual_argmax(a, b)
     cells = torch.arange(len(a))
     candidates = cells[backward[forward] == cells]
     rim = torch.zeros(grid, dtype=torch.bool)
@@ -287,8 +307,8 @@ def suggest_points(source: Reading, target: Reading, count: int, stage: str | No
     return _spread(best[~match(source, target, best, stage).one_way], count, np.array([right - left, bottom - top]))
 
 
-def _mutual_argmax(a: Tensor, b: Tensor, block: int = 2048) -> tuple[Tensor, Tensor]:
-    """Nearest row of b for each row of a, and of a for each row of b, by inner product."""
+def mutual_argmax(a: Tensor, b: Tensor, block: int = 2048) -> tuple[Tensor, Tensor]:
+    """Nearest row of (M, C) for each row of (N, C), and the other way round, by inner product; ties go to the first."""
     forward = []
     best = torch.full((len(b),), -torch.inf)
     backward = torch.zeros(len(b), dtype=torch.long)

@@ -1,0 +1,253 @@
+"""Label propagation scored on clips with known masks and points: DAVIS's J and F, and points within reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..backbones.base import Backbone
+from ..errors import InvalidInput, UnreadableFile
+from ..grid import Points
+from ..images import load_picture
+from ..types import Picture
+from ..video import labels as video_labels
+from ..video.frames import Frame, photos_of
+from ..video.labels import UNSEEN, read_mask, read_points
+from ..video.masks import load_labels
+from ..video.propagate import Memory, Propagation
+from ..video.tracker import Tracker
+from ..world import CLUTTER, RESERVED, make_clip
+from .baselines import RawPixels
+
+BOUND = 0.008
+"""How far boundaries may lie apart, as a share of the image's diagonal."""
+
+ALPHA = 0.1
+"""How far a point may lie off, as a share of the longer side of its object's box."""
+
+Masks = Sequence[npt.NDArray[np.integer]]
+Region = npt.NDArray[np.bool_]
+
+
+def region_similarity(found: Region, truth: Region) -> float:
+    """J of one object in one frame: intersection over union; 1 if both are empty (Perazzi et al., 2016)."""
+    union = (found | truth).sum()
+    return float((found & truth).sum() / union) if union else 1.0
+
+
+def boundary_accuracy(found: Region, truth: Region) -> float:
+    """F of one object in one frame: of both boundaries, how much lies near the other; 1 if both are empty, 0 if one is.
+
+    Near is within ``BOUND`` of the image's diagonal, rounded up to whole pixels (Perazzi et al., 2016).
+    """
+    radius = int(np.ceil(BOUND * np.hypot(*truth.shape)))
+    span = np.arange(-radius, radius + 1)
+    disc = (span[:, None] ** 2 + span**2 <= radius**2).astype(np.uint8)
+    own, true = boundary(found), boundary(truth)
+    if not own.any() or not true.any():
+        return float(own.any() == true.any())
+    near_own, near_true = (cv2.dilate(edge.astype(np.uint8), disc).astype(bool) for edge in (own, true))
+    precision, recall = float(near_true[own].mean()), float(near_own[true].mean())
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def boundary(region: Region) -> Region:
+    """Pixels that differ from their neighbour to the right, below, or both; beyond the border all stays the same."""
+    wide = np.pad(region, ((0, 1), (0, 1)), mode="edge")
+    own = wide[:-1, :-1]
+    edges: Region = (own != wide[:-1, 1:]) | (own != wide[1:, :-1]) | (own != wide[1:, 1:])
+    return edges
+
+
+@dataclass(frozen=True)
+class ObjectScore:
+    """J and F of one object of one clip, means over its frames, 0 to 1."""
+
+    j: float
+    f: float
+
+
+def score_objects(found: Masks, truth: Masks) -> list[ObjectScore]:
+    """Score the objects of a clip's first frame; the first and the last frame do not count, as in DAVIS's protocol.
+
+    Raises:
+        InvalidInput: for a clip of less than three frames, or another number or size of masks.
+    """
+    if len(truth) < 3 or [m.shape for m in found] != [m.shape for m in truth]:
+        raise InvalidInput(
+            f"{len(found)} masks cannot be scored against {len(truth)}; give as many of equal sizes, 3 or more"
+        )
+    scores = []
+    for label in np.unique(truth[0][(truth[0] != 0) & (truth[0] != UNSEEN)]):
+        pairs = [(own == label, true == label) for own, true in zip(found[1:-1], truth[1:-1], strict=True)]
+        j, f = (float(np.mean([rule(*pair) for pair in pairs])) for rule in (region_similarity, boundary_accuracy))
+        scores.append(ObjectScore(j, f))
+    return scores
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video and its truth.
+
+    Attributes:
+        name: of the clip.
+        frames: its photos.
+        masks: (H, W) labels of each frame.
+        points: (K, 2) of each frame, those visible in the first; empty if there are none.
+        visible: (K,) whether each shows, frame by frame.
+        reach: (K,) pixels within which a point counts as found, frame by frame.
+    """
+
+    name: str
+    frames: list[Picture]
+    masks: list[npt.NDArray[np.uint8]]
+    points: list[Points]
+    visible: list[Region]
+    reach: list[npt.NDArray[np.float64]]
+
+
+SIDE, LENGTH = 128, 24
+
+
+def world_clips(count: int, first: int = RESERVED, *, length: int = LENGTH) -> Iterator[Clip]:
+    """Draw clips of two moving objects each, from the seed ``first`` on."""
+    for seed in range(first, first + count):
+        scenes = make_clip(seed, length, SIDE)
+        shown = np.concatenate([thing.visible for thing in scenes[0].objects])
+        sides = [[float((o.box[2:] - o.box[:2]).max()) for o in scene.objects] for scene in scenes]
+        counts = [len(thing.keypoints) for thing in scenes[0].objects]
+        yield Clip(
+            f"world {seed}",
+            [Picture(torch.from_numpy(scene.image).permute(2, 0, 1).contiguous()) for scene in scenes],
+            [np.where(scene.instances == CLUTTER, 0, scene.instances).astype(np.uint8) for scene in scenes],
+            [np.concatenate([o.keypoints for o in scene.objects])[shown] for scene in scenes],
+            [np.concatenate([o.visible for o in scene.objects])[shown] for scene in scenes],
+            [ALPHA * np.repeat(side, counts)[shown] for side in sides],
+        )
+
+
+def davis_clips(root: Path, length: int | None = None) -> Iterator[Clip]:
+    """Read the clips that ``ImageSets/2017/val.txt`` lists, 480p, from a folder in DAVIS-2017's layout.
+
+    Args:
+        root: holds ``JPEGImages/480p``, ``Annotations/480p`` and ``ImageSets``.
+        length: frames of each clip at most.
+
+    Raises:
+        UnreadableFile: if the list, a clip or a mask is missing.
+    """
+    listed = root / "ImageSets" / "2017" / "val.txt"
+    try:
+        names = listed.read_text().split()
+    except OSError as error:
+        raise UnreadableFile(f"{listed} cannot be read ({error.strerror}); give a folder in DAVIS's layout") from None
+    for name in names:
+        folder = root / "JPEGImages" / "480p" / name
+        if not folder.is_dir():
+            raise UnreadableFile(f"{folder} does not exist; give a folder in DAVIS's layout")
+        photos = photos_of(folder)[:length]
+        masks = [load_labels(root / "Annotations" / "480p" / name / f"{photo.stem}.png") for photo in photos]
+        none = [np.zeros(0)] * len(photos)
+        yield Clip(
+            name,
+            [load_picture(photo) for photo in photos],
+            masks,
+            [np.zeros((0, 2))] * len(photos),
+            [own.astype(bool) for own in none],
+            none,
+        )
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What was found in a clip: labels (H, W) and points (K, 2) of each frame."""
+
+    masks: list[npt.NDArray[np.uint8]]
+    points: list[Points]
+
+
+def copy_first(clip: Clip) -> Followed:
+    """The baseline that moves nothing."""
+    count = len(clip.frames)
+    return Followed([clip.masks[0]] * count, [clip.points[0]] * count)
+
+
+def follow(tracker: Tracker, clip: Clip) -> Followed:
+    """Follow a clip's objects and points by one reading of each frame."""
+    picture = clip.frames[0]
+    fit, grid = tracker.probe.fit(picture, tracker.reading_of(picture.size)), tracker.grid(picture.size)
+    objects, points = video_labels.objects(clip.masks[0], picture.size), video_labels.points(clip.points[0])
+    marks = points.soft(fit, grid)[1:]  # its background would say nothing that the objects' does not
+    soft = torch.cat([objects.soft(fit, grid, tracker.settings.shrink), marks]).to(tracker.backbone.device)
+    found = copy_first(Clip(clip.name, clip.frames[:1], clip.masks, clip.points, [], []))
+    memory: Memory | None = None
+    for _, reading in tracker.read(Frame(i, frame) for i, frame in enumerate(clip.frames)):
+        features = tracker.features(reading)
+        if memory is None:
+            memory = Memory(tracker.settings, features, soft)
+            continue
+        own = memory.label(features)
+        memory.push(features, own)
+        masks, places = own[: 1 + len(objects.ids)], own[len(objects.ids) :]
+        found.masks.append(read_mask(masks, objects.ids, fit, tracker.settings.spread))
+        found.points.append(read_points(places, fit))
+    return found
+
+
+@dataclass(frozen=True)
+class ClipScore:
+    """How well clips were followed, percent.
+
+    Attributes:
+        j, f: means over all objects of all clips; each object's over its frames.
+        jf: the mean of both.
+        points: share of the visible points found within ``ALPHA`` of their object's box; a lost one counts as missed.
+            NaN without points.
+        objects: how many objects were scored.
+    """
+
+    j: float
+    f: float
+    jf: float
+    points: float
+    objects: int
+
+
+def score(found: Sequence[Followed], clips: Sequence[Clip]) -> ClipScore:
+    """Score what was found in clips."""
+    objects = [own for f, clip in zip(found, clips, strict=True) for own in score_objects(f.masks, clip.masks)]
+    hits = [
+        np.linalg.norm(f.points[i] - clip.points[i], axis=1)[clip.visible[i]] <= clip.reach[i][clip.visible[i]]
+        for f, clip in zip(found, clips, strict=True)
+        for i in range(1, len(clip.frames))
+    ]
+    pooled = np.concatenate(hits)
+    j, f = (100 * float(np.mean([getattr(own, kind) for own in objects])) for kind in ("j", "f"))
+    return ClipScore(j, f, (j + f) / 2, 100 * float(pooled.mean()) if len(pooled) else float("nan"), len(objects))
+
+
+def compare(
+    backbone: Backbone, clips: Sequence[Clip], settings: Propagation | None = None, **changes: Any
+) -> Iterator[tuple[str, ClipScore]]:
+    """Score copying the first frame, and by one propagation raw pixels, a network untrained and as it is.
+
+    Args:
+        backbone: the network.
+        clips: what is followed.
+        settings: of the propagation; the model's if left out.
+        **changes: of the reading.
+    """
+    yield "copy of the first frame", score([copy_first(clip) for clip in clips], clips)
+    tracker = Tracker(backbone, settings=settings, **changes)
+    raw = Tracker(RawPixels(tracker.reading.size, tracker.stage.stride), settings=tracker.settings)
+    untrained = Tracker(backbone.untrained(), settings=tracker.settings, **changes)
+    name = backbone.card.name
+    for title, own in (("raw pixels", raw), (f"untrained {name}", untrained), (name, tracker)):
+        yield title, score([follow(own, clip) for clip in clips], clips)

@@ -1,0 +1,156 @@
+"""Geometric matching scored on pairs of photos of one plane with known homographies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..backbones.base import Backbone
+from ..errors import InvalidInput, UnreadableFile
+from ..grid import corner_matrix
+from ..images import load_picture
+from ..matching.aligner import Aligner
+from ..matching.homography import EstimateSettings
+from ..matching.keypoints import Detector
+from ..matching.sparse import SparseSettings
+from ..types import Picture
+from ..world import RESERVED, make_warp_pair
+from .metrics import HomographyScore, corner_error, homography_score, matching_accuracy
+
+SIDE = 128
+BIG = (
+    "i_contruction",
+    "i_crownnight",
+    "i_dc",
+    "i_pencils",
+    "i_whitebuilding",
+    "v_artisans",
+    "v_astronautis",
+    "v_talent",
+)
+"""Sequences of HPatches that are left out, as everybody does, because of their size."""
+
+
+@dataclass(frozen=True)
+class PlanePair:
+    """Two photos of one plane; ``homography`` (3, 3) maps pixels of the first to the second, pixel centres at +0.5."""
+
+    group: str
+    source: Picture
+    target: Picture
+    homography: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PlaneErrors:
+    """The outcome of one pair.
+
+    Attributes:
+        group: of the pair.
+        corners: mean distance of the corners from where they belong, pixels; infinite without a homography.
+        right: share of matches within each of ``PIXELS``, percent.
+        matches: how many there were.
+    """
+
+    group: str
+    corners: float
+    right: tuple[float, ...]
+    matches: int
+
+
+@dataclass(frozen=True)
+class PlaneScore:
+    """The outcome of many pairs.
+
+    Attributes:
+        homographies: by their corner errors.
+        right: mean over pairs of the share of matches within each of ``PIXELS``, percent.
+        matches: mean number a pair.
+    """
+
+    homographies: HomographyScore
+    right: tuple[float, ...]
+    matches: float
+
+
+def world_warps(count: int, first: int = RESERVED, strength: float = 0.25) -> list[PlanePair]:
+    """Draw planar warps of procedural pictures, from the seed ``first`` on."""
+    pairs = []
+    for seed in range(first, first + count):
+        drawn = make_warp_pair(seed, SIDE, strength=strength)
+        source, target = (
+            Picture(torch.from_numpy(image).permute(2, 0, 1).contiguous()) for image in (drawn.source, drawn.target)
+        )
+        pairs.append(PlanePair("world", source, target, drawn.homography))
+    return pairs
+
+
+def folder_warps(folder: Path) -> list[PlanePair]:
+    """Read pairs in the layout of HPatches: ``NAME/1.EXT``, ``NAME/K.EXT`` and ``NAME/H_1_K`` (3x3, text).
+
+    The matrices count the centre of the first pixel as (0, 0). Pairs are grouped by the letter before an underscore
+    (``i`` illumination, ``v`` viewpoint); eight large sequences are left out.
+
+    Raises:
+        UnreadableFile: for a photo or matrix that cannot be read.
+        InvalidInput: if there is no pair.
+    """
+    pairs = []
+    for path in sorted(folder.glob("*/H_1_*")):
+        if path.parent.name in BIG:
+            continue
+        try:
+            matrix = np.loadtxt(path).reshape(3, 3)
+        except (OSError, ValueError) as error:
+            raise UnreadableFile(f"cannot read a 3x3 matrix from {path} ({error})") from None
+        photos = (_numbered(path.parent, number) for number in ("1", path.name.rsplit("_", 1)[1]))
+        group = match.group(1) if (match := re.match(r"([iv])_", path.parent.name)) else "all"
+        first, second = (load_picture(photo) for photo in photos)
+        pairs.append(PlanePair(group, first, second, corner_matrix(matrix)))
+    if not pairs:
+        raise InvalidInput(f"{folder} holds no pairs; give a folder of folders with 1.jpg, 2.jpg and H_1_2 each")
+    return pairs
+
+
+def _numbered(folder: Path, number: str) -> Path:
+    found = sorted(path for path in folder.glob(f"{number}.*"))
+    if not found:
+        raise UnreadableFile(f"{folder} holds no photo {number}.ppm (or .jpg, .png)")
+    return found[0]
+
+
+def run_warps(
+    backbone: Backbone,
+    pairs: Sequence[PlanePair],
+    *,
+    keypoints: Detector = "sift",
+    count: int = 1000,
+    matching: SparseSettings | None = None,
+    estimation: EstimateSettings | None = None,
+) -> list[PlaneErrors]:
+    """Align every pair by a model's features and measure how far the corners are off."""
+    aligner = Aligner(backbone, keypoints=keypoints, count=count, matching=matching, estimation=estimation)
+    results = []
+    for pair in pairs:
+        matches, alignment = aligner.align(aligner.view(pair.source), aligner.view(pair.target))
+        corners = corner_error(alignment.matrix, pair.homography, pair.source.size)
+        right = matching_accuracy(matches.query, matches.matched, pair.homography)
+        results.append(PlaneErrors(pair.group, corners, right, len(matches)))
+    return results
+
+
+def plane_score(results: Sequence[PlaneErrors]) -> PlaneScore:
+    """Summarise pairs.
+
+    Raises:
+        InvalidInput: without a pair.
+    """
+    homographies = homography_score([result.corners for result in results])
+    right = tuple(float(share) for share in np.mean([result.right for result in results], axis=0))
+    return PlaneScore(homographies, right, float(np.mean([result.matches for result in results])))

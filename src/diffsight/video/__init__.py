@@ -1,0 +1,1 @@
+"""Following labels through a video."""
