@@ -27,9 +27,7 @@ def propagation(
     torch.set_num_threads(2)
     generator = torch.Generator().manual_seed(0)
     height, width = grid
-    frames = [
-        F.normalize(torch.randn(height, width, channels, generator=generator), dim=2) for _ in range(context + 2)
-    ]
+    frames = [F.normalize(torch.randn(height, width, channels, generator=generator), dim=2) for _ in range(context + 2)]
     labels = [torch.randn(3, height, width, generator=generator).softmax(dim=0) for _ in range(context + 1)]
     settings = Propagation(radius=radius, top=TOP, temperature=TEMPERATURE)
 
