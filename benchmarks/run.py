@@ -23,6 +23,7 @@ from typing import Any
 
 from harness import MIB, measure, resident
 from prompt import prompt_rows, prompting
+from video import propagation
 
 
 def matching(which: str) -> dict[str, Any]:
@@ -281,6 +282,7 @@ PARTS: dict[str, Callable[[str], dict[str, Any]]] = {
     "extraction": extraction,
     "prompt_rows": prompt_rows,
     "prompting": prompting,
+    "propagation": propagation,
 }
 
 

@@ -12,6 +12,7 @@ import typer
 from ..errors import DiffsightError, InvalidInput
 from ..files import check_writable
 from .inputs import CONVENTION, file_digest, refuse_other_run
+from .options import Device, Dtype, Ensemble, Fitting, Model, Seed, Side, Stage, Store, Timestep
 
 if TYPE_CHECKING:
     from ..matching.aligner import View
@@ -46,18 +47,16 @@ def align(
     measure: Annotated[str, typer.Option(help="cosine or distance.")] = "cosine",
     colmap: Annotated[bool, typer.Option("--colmap", help="Also write the matches as COLMAP's text files.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    model: Annotated[str, typer.Option(help="A name from `diffsight models`, a folder, or a hub id.")] = "pocket",
-    size: Annotated[int | None, typer.Option(help="Side of the square network input, pixels.")] = None,
-    fit: Annotated[str | None, typer.Option(help="stretch, pad or crop.")] = None,
-    stage: Annotated[str | None, typer.Option(help="Feature stage, such as up1.")] = None,
-    timestep: Annotated[int | None, typer.Option(help="Noise index, 0 to 999.")] = None,
-    ensemble: Annotated[int | None, typer.Option(help="Noise draws averaged.")] = None,
-    seed: Annotated[int, typer.Option(help="Equal seeds give equal results.")] = 0,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
-    store: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep what the network saw, for later runs.")
-    ] = None,
+    model: Model = "pocket",
+    size: Side = None,
+    fit: Fitting = None,
+    stage: Stage = None,
+    timestep: Timestep = None,
+    ensemble: Ensemble = None,
+    seed: Seed = 0,
+    device: Device = None,
+    dtype: Dtype = None,
+    store: Store = None,
 ) -> None:
     """Find how photo A lies on photo B, of the same plane or scene, by matching keypoints.
 

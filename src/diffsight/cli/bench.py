@@ -10,6 +10,7 @@ import typer
 
 from ..errors import InvalidInput
 from ..files import check_writable, save_json
+from .options import Device, Dtype, Model
 
 if TYPE_CHECKING:
     from ..benchmarks.metrics import PairErrors
@@ -17,10 +18,7 @@ if TYPE_CHECKING:
 
 bench = typer.Typer(help="Print figures that anyone can regenerate.", no_args_is_help=True)
 
-Model = Annotated[str, typer.Option(help="A name from `diffsight models`, a folder, or a hub id.")]
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures here.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.")]
-Dtype = Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")]
 Method = Annotated[
     list[str] | None,
     typer.Option(help="dift (the default), prompt or frozen; repeat to compare. Prompts are slow: ask for few pairs."),

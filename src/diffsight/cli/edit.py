@@ -12,6 +12,7 @@ import typer
 from ..errors import DiffsightError, InvalidInput
 from ..files import check_writable
 from .inputs import collect, file_digest, refuse_other_run
+from .options import Device, Dtype, Ensemble, Model, Prompt, Seed, Side, Stage, Store, Timestep
 
 if TYPE_CHECKING:
     from ..editing import Edit, Editor, EditSettings, EditSource
@@ -44,18 +45,16 @@ def edit(
     ] = None,
     estimator: Annotated[str | None, typer.Option(help="magsac, ransac or lmeds.")] = None,
     mutual: Annotated[bool | None, typer.Option("--mutual/--one-way", help="Use only matches that lead back.")] = None,
-    model: Annotated[str, typer.Option(help="A name from `diffsight models`, a folder, or a hub id.")] = "pocket",
-    prompt: Annotated[str | None, typer.Option(help="What the model is told to see.")] = None,
-    size: Annotated[int | None, typer.Option(help="Side of the square network input, pixels.")] = None,
-    stage: Annotated[str | None, typer.Option(help="Feature stage, such as up1.")] = None,
-    timestep: Annotated[int | None, typer.Option(help="Noise index, 0 to 999.")] = None,
-    ensemble: Annotated[int | None, typer.Option(help="Noise draws averaged.")] = None,
-    seed: Annotated[int, typer.Option(help="Equal seeds give equal results.")] = 0,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
-    store: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep what the network saw, for later runs.")
-    ] = None,
+    model: Model = "pocket",
+    prompt: Prompt = None,
+    size: Side = None,
+    stage: Stage = None,
+    timestep: Timestep = None,
+    ensemble: Ensemble = None,
+    seed: Seed = 0,
+    device: Device = None,
+    dtype: Dtype = None,
+    store: Store = None,
 ) -> None:
     """Put a sticker, drawn on a photo, where it belongs in other photos.
 

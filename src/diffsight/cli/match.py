@@ -16,6 +16,7 @@ import typer
 from ..errors import InvalidInput
 from ..files import check_writable, save_json
 from .inputs import CONVENTION, Points, parse_point, read_points
+from .options import Device, Dtype, Ensemble, Fitting, Model, Prompt, Seed, Side, Stage, Store, Timestep
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +61,7 @@ def match(
     points: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Points of A as CSV with columns x and y.")
     ] = None,
-    model: Annotated[str, typer.Option(help="A name from `diffsight models`, a folder, or a hub id.")] = "pocket",
+    model: Model = "pocket",
     method: Annotated[
         str,
         typer.Option(
@@ -74,18 +75,16 @@ def match(
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
     heat: Annotated[bool, typer.Option("--heat", help="Also draw a heat map for each point and photo.")] = False,
     top: Annotated[int, typer.Option(help="Also list the best TOP places for each point.")] = 1,
-    prompt: Annotated[str | None, typer.Option(help="What the model is told to see.")] = None,
-    size: Annotated[int | None, typer.Option(help="Side of the square network input, pixels.")] = None,
-    fit: Annotated[str | None, typer.Option(help="stretch, pad or crop.")] = None,
-    stage: Annotated[str | None, typer.Option(help="Feature stage, such as up1.")] = None,
-    timestep: Annotated[int | None, typer.Option(help="Noise index, 0 to 999.")] = None,
-    ensemble: Annotated[int | None, typer.Option(help="Noise draws averaged.")] = None,
-    seed: Annotated[int, typer.Option(help="Equal seeds give equal results.")] = 0,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
-    store: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep what the network saw, for later runs.")
-    ] = None,
+    prompt: Prompt = None,
+    size: Side = None,
+    fit: Fitting = None,
+    stage: Stage = None,
+    timestep: Timestep = None,
+    ensemble: Ensemble = None,
+    seed: Seed = 0,
+    device: Device = None,
+    dtype: Dtype = None,
+    store: Store = None,
 ) -> None:
     """Find points of photo A in photo B (and C ...).
 

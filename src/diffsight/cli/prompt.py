@@ -11,7 +11,8 @@ import typer
 
 from ..errors import InvalidInput, UnreadableFile
 from ..files import check_writable, save_json
-from .inputs import CONVENTION, collect, file_digest, parse_point, read_points
+from .inputs import CONVENTION, collect, file_digest, parse_box, parse_point, read_points
+from .options import Device, Dtype, Model, Seed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from ..backbones.base import Backbone
     from ..matching.prompt import PromptEmbeddings
     from ..types import Picture
-
-Model = Annotated[str, typer.Option(help="A name from `diffsight models`, a folder, or a hub id.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.")]
-Dtype = Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -55,7 +52,7 @@ def learn(
     change: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; repeat for more.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Equal seeds give equal results.")] = 0,
+    seed: Seed = 0,
     device: Device = None,
     dtype: Dtype = None,
 ) -> None:
@@ -238,10 +235,7 @@ def _region(picture: Picture, box: str | None, mask: Path | None) -> np.ndarray:
         if region.shape != picture.size or not region.any():
             raise InvalidInput(f"--mask {mask} is {region.shape[::-1]}; it must have the photo's size and some white")
         return region
-    try:
-        x0, y0, x1, y1 = (float(part) for part in (box or "").split(","))
-    except ValueError:
-        raise InvalidInput(f"--box {box!r} is no box; write X0,Y0,X1,Y1 in pixels") from None
+    x0, y0, x1, y1 = parse_box(box or "")
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
         raise InvalidInput(f"--box {box!r} does not lie in the photo; x must rise within 0 to {width}, y to {height}")
     y, x = np.mgrid[0:height, 0:width] + 0.5

@@ -13,6 +13,7 @@ import typer
 from ..errors import InvalidInput, UnreadableFile
 from ..files import check_writable
 from .inputs import collect, file_digest
+from .options import Device, Dtype, Model, Seed, Store, Timestep
 
 if TYPE_CHECKING:
     from ..segmentation.diffseg import DiffSegSettings
@@ -31,7 +32,7 @@ def register(app: typer.Typer) -> None:
 def segment(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO|FOLDER ...", help="Photos, or folders of photos.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results.")] = Path("segments"),
-    model: Annotated[str, typer.Option(help="A name from `diffsight models`, a folder, or a hub id.")] = "pocket",
+    model: Model = "pocket",
     solver: Annotated[str, typer.Option(help="diffseg, ncut or kmeans.")] = "diffseg",
     preset: Annotated[
         str | None, typer.Option(help="diffseg: coco-stuff, cityscapes, demo; ncut: diffcut, sd-1.4.")
@@ -81,17 +82,15 @@ def segment(
         str | None, typer.Option(help="stretch (the photo's shape), crop (the paper's square), pad.")
     ] = None,
     stage: Annotated[str | None, typer.Option(help="ncut: feature stage, such as down2.a1.self.")] = None,
-    timestep: Annotated[int | None, typer.Option(help="Noise index, 0 to 999.")] = None,
+    timestep: Timestep = None,
     noise: Annotated[
         bool | None, typer.Option("--noise/--no-noise", help="Add noise, or leave the photo clean.")
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="What the model is told to see while cutting.")] = None,
-    seed: Annotated[int, typer.Option(help="Equal seeds give equal results.")] = 0,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
-    store: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep what the network saw, for later runs.")
-    ] = None,
+    seed: Seed = 0,
+    device: Device = None,
+    dtype: Dtype = None,
+    store: Store = None,
 ) -> None:
     """Cut photos into their parts, without training, prompt or number of classes.
 

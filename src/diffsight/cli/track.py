@@ -16,6 +16,7 @@ import typer
 from ..errors import DiffsightError, InvalidInput
 from ..files import atomic, check_writable
 from .inputs import CONVENTION, file_digest, parse_box, parse_point, read_points
+from .options import Device, Dtype, Ensemble, Model, Prompt, Seed, Timestep
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +50,7 @@ def track(
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave damaged frames out instead of stopping.")] = False,
     overlay: Annotated[str, typer.Option(help="mp4, gif or none.")] = "mp4",
     fps: Annotated[float | None, typer.Option(help="Frames a second of the overlay; the video's if left out.")] = None,
-    model: Annotated[str, typer.Option(help="A name from `diffsight models`, a folder, or a hub id.")] = "pocket",
+    model: Model = "pocket",
     preset: Annotated[str | None, typer.Option(help="davis, davis-adm or jhmdb; the model's own if left out.")] = None,
     context: Annotated[int | None, typer.Option(help="Frames before the present one to look at.")] = None,
     radius: Annotated[int | None, typer.Option(help="How far to look, in cells of the grid.")] = None,
@@ -64,14 +65,14 @@ def track(
     ] = None,
     size: Annotated[int | None, typer.Option(help="Shorter side of the network's input, pixels.")] = None,
     stage: Annotated[str | None, typer.Option(help="Feature stage, such as up2.")] = None,
-    timestep: Annotated[int | None, typer.Option(help="Noise index, 0 to 999.")] = None,
-    ensemble: Annotated[int | None, typer.Option(help="Noise draws averaged.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="What the model is told to see.")] = None,
+    timestep: Timestep = None,
+    ensemble: Ensemble = None,
+    prompt: Prompt = None,
     batch: Annotated[int, typer.Option(help="Frames read together.")] = 8,
     memory: Annotated[float, typer.Option(metavar="GIB", help="Budget for the context, and for a pass.")] = 2.0,
-    seed: Annotated[int, typer.Option(help="Equal seeds give equal results.")] = 0,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
+    seed: Seed = 0,
+    device: Device = None,
+    dtype: Dtype = None,
 ) -> None:
     """Follow objects, boxes or points of one frame through the frames after it.
 

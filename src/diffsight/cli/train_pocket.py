@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InvalidInput
+from .options import Device
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +35,7 @@ def train_pocket(
     stop_after: Annotated[
         int | None, typer.Option(help="End this run after so many steps; the next one goes on.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.")] = None,
+    device: Device = None,
 ) -> None:
     """Train the bundled model, or go on where the folder's checkpoint stands.
 
