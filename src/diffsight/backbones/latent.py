@@ -26,12 +26,14 @@ from .pixels import PixelBlocks
 from .text import ClipText, Text, WordText, XlText
 from .weights import Weights
 
+# Weights are held with the channels of a pixel side by side (channels_last): convolutions on them are faster.
+
 
 class VaeEncoder:
     """The encoder half of an ``AutoencoderKL``."""
 
     def __init__(self, vae: Any) -> None:
-        self.vae = vae
+        self.vae = vae.to(memory_format=torch.channels_last)
         self.stride = 2 ** (len(vae.config.block_out_channels) - 1)
         self.scale = float(vae.config.scaling_factor)
         if not self.scale > 0:
@@ -61,7 +63,6 @@ class LatentBackbone(DiffusionBackbone):
         dtype: torch.dtype,
     ) -> None:
         taps = unet_taps(unet, encoder.stride)
-        # convolutions are faster with the channels of a pixel side by side
         unet = unet.to(memory_format=torch.channels_last)
         super().__init__(card, unet, encoder, alphas, taps, encoder.stride, device, dtype)
         self.text = text
