@@ -1,0 +1,282 @@
+"""What a benchmark's files become: typed samples, with points in pixels whose centres lie at +0.5."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InvalidInput, UnreadableFile
+from ..grid import Points, Size
+from ..images import load_picture
+from ..types import Picture
+
+Kind = Literal["points", "planes", "masks", "joints", "segments"]
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo on disk, or a window of it brought to a size.
+
+    Attributes:
+        path: of the file.
+        window: (x0, y0, x1, y1) of what is used, pixels; where it reaches beyond the photo, its edge is repeated. None
+            for all of it.
+        side: the window, a square then, is resized to this side by Lanczos; None to leave it.
+    """
+
+    path: Path
+    window: tuple[int, int, int, int] | None = None
+    side: int | None = None
+
+    def load(self) -> Picture:
+        """Read it.
+
+        Raises:
+            UnreadableFile: if it cannot be.
+        """
+        picture = load_picture(self.path)
+        if self.window is None:
+            return picture
+        import torch
+        from PIL import Image
+
+        x0, y0, x1, y1 = self.window
+        height, width = picture.size
+        rows, columns = np.arange(y0, y1).clip(0, height - 1), np.arange(x0, x1).clip(0, width - 1)
+        image = Image.fromarray(picture.array()[rows[:, None], columns])
+        if self.side is not None:
+            image = image.resize((self.side, self.side), Image.Resampling.LANCZOS)
+        return Picture(torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous(), self.path)
+
+    def to_window(self, points: Points) -> Points:
+        """(N, 2) pixels of the file, in pixels of what is loaded."""
+        if self.window is None:
+            return points
+        x0, y0, x1, y1 = self.window
+        scale = 1.0 if self.side is None else self.side / np.array([x1 - x0, y1 - y0])
+        moved: Points = (points - (x0, y0)) * scale
+        return moved
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What is known of one photo of a pair, in pixels of the photo as it is loaded.
+
+    Attributes:
+        photo: where it is.
+        size: (height, width).
+        box: of the object, (x0, y0, x1, y1).
+        keypoints: (N, 2) those known in both photos.
+    """
+
+    photo: Photo
+    size: Size
+    box: Box
+    keypoints: Points
+
+
+@dataclass(frozen=True)
+class PointPair:
+    """Two photos whose keypoints correspond by index.
+
+    Attributes:
+        id: one of its kind in the benchmark.
+        category: what they show.
+        source, target: the photo with the query points, and the one to search.
+        names: (N,) of the keypoints; empty if unknown.
+    """
+
+    id: str
+    category: str
+    source: Annotation
+    target: Annotation
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlanePair:
+    """Two photos of one plane.
+
+    Attributes:
+        id: one of its kind in the benchmark.
+        category: illumination or viewpoint, say.
+        source, target: the photos.
+        homography: (3, 3), pixels of the source to pixels of the target, centres at +0.5.
+    """
+
+    id: str
+    category: str
+    source: Photo
+    target: Photo
+    homography: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MaskClip:
+    """A video and, for each frame, the PNG of its labels.
+
+    Attributes:
+        id: its name.
+        frames: its photos.
+        masks: label PNGs, as many.
+    """
+
+    id: str
+    frames: tuple[Path, ...]
+    masks: tuple[Path, ...]
+
+    @property
+    def category(self) -> str:
+        """Clips are not grouped."""
+        return "all"
+
+
+@dataclass(frozen=True)
+class JointClip:
+    """A video and the joints of one person in it.
+
+    Attributes:
+        id: its name.
+        category: the action.
+        frames: its photos, T.
+        joints: (T, J, 2) in pixels of the frames.
+    """
+
+    id: str
+    category: str
+    frames: tuple[Path, ...]
+    joints: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LabelledPhoto:
+    """A photo and the class of each of its pixels.
+
+    Attributes:
+        id: one of its kind in the benchmark.
+        photo: where it is.
+        labels: PNG of the file's own label values.
+        classes: (256,) the class of each label value, -1 for those that are not counted.
+        side: photo and labels are cropped to their central square and brought to this side.
+    """
+
+    id: str
+    photo: Path
+    labels: Path
+    classes: npt.NDArray[np.int64]
+    side: int
+
+    @property
+    def category(self) -> str:
+        """Photos are not grouped."""
+        return "all"
+
+
+Sample = PointPair | PlanePair | MaskClip | JointClip | LabelledPhoto
+
+
+def files_of(sample: Sample) -> Iterator[Path]:
+    """Every file that a sample needs besides the lists and tables it was read from."""
+    if isinstance(sample, PointPair):
+        yield from (sample.source.photo.path, sample.target.photo.path)
+    elif isinstance(sample, PlanePair):
+        yield from (sample.source.path, sample.target.path)
+    elif isinstance(sample, MaskClip):
+        yield from (*sample.frames, *sample.masks)
+    elif isinstance(sample, JointClip):
+        yield from sample.frames
+    else:
+        yield from (sample.photo, sample.labels)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark as data.
+
+    Attributes:
+        name: what the command line calls it.
+        title: what papers call it.
+        kind: of its samples.
+        read: from its folder and a split to its samples, in the benchmark's own order.
+        write_world: writes a small tree of procedural pictures in its layout: folder, seed, how many samples about.
+        splits: what can be read, the usual one first.
+        counts: how many samples each split of the real data has; splits whose number is not known are left out.
+        source: where it can be had.
+        layout: what its folder holds, in one line.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    read: Callable[[Path, str], Sequence[Sample]]
+    write_world: Callable[[Path, int, int], None]
+    splits: tuple[str, ...]
+    counts: dict[str, int]
+    source: str
+    layout: str
+
+    def samples(self, root: Path, split: str | None = None) -> list[Sample]:
+        """Read a split.
+
+        Args:
+            root: the benchmark's folder.
+            split: one of ``splits``; the first if left out.
+
+        Raises:
+            UnreadableFile: for a folder that is missing or not in the benchmark's layout, or a damaged annotation.
+            InvalidInput: for an unknown split.
+        """
+        split = self.splits[0] if split is None else split
+        if split not in self.splits:
+            raise InvalidInput(f"unknown split {split!r} of {self.title}; use {', '.join(self.splits)}")
+        if not root.is_dir():
+            raise UnreadableFile(f"{root} is no folder; {self.advice}")
+        samples = list(self.read(root, split))
+        if not samples:
+            raise UnreadableFile(f"{root} holds no sample of {self.title}, split {split}; {self.advice}")
+        return samples
+
+    @property
+    def advice(self) -> str:
+        """What the folder must hold, and where to get it."""
+        return f"give the folder of {self.title}, which holds {self.layout} (from {self.source})"
+
+
+def read_text(path: Path, benchmark: Benchmark) -> str:
+    """The text of a list or table.
+
+    Raises:
+        UnreadableFile: if it cannot be read; says what the folder must hold.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UnreadableFile(f"cannot read {path} ({reason}); {benchmark.advice}") from None
+
+
+def read_json(path: Path, benchmark: Benchmark) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        UnreadableFile: if it cannot be read or is no JSON.
+    """
+    import json
+
+    text = read_text(path, benchmark)
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise damaged(path, benchmark, error) from None
+
+
+def damaged(path: Path, benchmark: Benchmark, why: object) -> UnreadableFile:
+    """The error for a file that is there but does not hold what it must."""
+    return UnreadableFile(f"{path} is not as {benchmark.title} has it ({why}); fetch it anew from {benchmark.source}")

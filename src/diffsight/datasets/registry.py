@@ -1,0 +1,20 @@
+"""All benchmarks by name."""
+
+from __future__ import annotations
+
+from ..errors import InvalidInput
+from .base import Benchmark
+from .spair import SPAIR
+
+BENCHMARKS = {own.name: own for own in (SPAIR,)}
+
+
+def benchmark(name: str) -> Benchmark:
+    """A benchmark by its name.
+
+    Raises:
+        InvalidInput: for an unknown one.
+    """
+    if name not in BENCHMARKS:
+        raise InvalidInput(f"unknown benchmark {name!r}; use {', '.join(BENCHMARKS)}")
+    return BENCHMARKS[name]

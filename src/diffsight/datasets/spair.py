@@ -1,0 +1,92 @@
+"""SPair-71k: pairs of photos of 18 categories with keypoints (Min et al., 2019, arXiv 1908.10543)."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..files import atomic, save_json
+from ..world import categories, make_pair
+from .base import Annotation, Benchmark, Photo, PointPair, damaged, read_json, read_text
+from .painting import SIDE, save_photo
+
+LAYOUT = "large"
+
+
+def read(root: Path, split: str) -> list[PointPair]:
+    """The pairs of a split, in the order of the benchmark's list."""
+    lines = read_text(root / "Layout" / LAYOUT / f"{split}.txt", SPAIR).split()
+    return [_pair(root, split, line) for line in lines]
+
+
+def _pair(root: Path, split: str, line: str) -> PointPair:
+    folder = root / "PairAnnotation" / split
+    path = folder / f"{line}.json"
+    if not path.exists():  # some file systems and archive tools do without colons
+        path = next((p for p in [folder / f"{line.replace(':', '_')}.json"] if p.exists()), path)
+    facts = read_json(path, SPAIR)
+    try:
+        category = facts["category"]
+        source, target = (_annotation(root, category, facts, side) for side in ("src", "trg"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(path, SPAIR, repr(error)) from None
+    if len(source.keypoints) != len(target.keypoints):
+        counts = f"{len(source.keypoints)} keypoints in one photo, {len(target.keypoints)} in the other"
+        raise damaged(path, SPAIR, counts)
+    return PointPair(line, category, source, target)
+
+
+def _annotation(root: Path, category: str, facts: dict[str, Any], side: str) -> Annotation:
+    width, height = facts[f"{side}_imsize"][:2]
+    x0, y0, x1, y1 = map(float, facts[f"{side}_bndbox"])
+    keypoints = np.array(facts[f"{side}_kps"], np.float64).reshape(-1, 2) + 0.5
+    photo = Photo(root / "JPEGImages" / category / facts[f"{side}_imname"])
+    return Annotation(photo, (height, width), (x0, y0, x1, y1), keypoints)
+
+
+def write_world(root: Path, seed: int, pairs: int) -> None:
+    """Pairs of procedural pictures as SPair-71k's test split: ``pairs`` of each category."""
+    lines = []
+    numbers = count(1)
+    for kind_number, kind in enumerate(categories()):
+        for i in range(pairs):
+            drawn = make_pair(seed + kind_number * 10_000 + i, SIDE, kind=kind)
+            names = tuple(f"{kind}_{i:04d}_{side}" for side in "ab")
+            scenes = drawn.source, drawn.target
+            objects = [scene.objects[0] for scene in scenes]
+            seen = objects[0].visible & objects[1].visible
+            facts: dict[str, Any] = {"category": kind}
+            for side, name, scene, thing in zip(("src", "trg"), names, scenes, objects, strict=True):
+                save_photo(scene.image, root / "JPEGImages" / kind / f"{name}.jpg")
+                shown = zip(thing.keypoints, thing.visible, strict=True)
+                points = [(point - 0.5).tolist() if visible else None for point, visible in shown]
+                own = {"kps": dict(enumerate(points)), "bndbox": thing.box.tolist(), "filename": f"{name}.jpg"}
+                save_json(own, root / "ImageAnnotation" / kind / f"{name}.json")
+                facts |= {
+                    f"{side}_imname": f"{name}.jpg",
+                    f"{side}_imsize": [SIDE, SIDE, 3],
+                    f"{side}_bndbox": thing.box.tolist(),
+                    f"{side}_kps": (thing.keypoints[seen] - 0.5).tolist(),
+                }
+            facts |= dict.fromkeys(("viewpoint_variation", "scale_variation", "truncation", "occlusion"), 0)
+            line = f"{next(numbers):06d}-{names[0]}-{names[1]}:{kind}"
+            save_json(facts, root / "PairAnnotation" / "test" / f"{line}.json")
+            lines.append(line)
+    with atomic(root / "Layout" / LAYOUT / "test.txt") as part:
+        part.write_text("\n".join(lines) + "\n")
+
+
+SPAIR = Benchmark(
+    name="spair",
+    title="SPair-71k",
+    kind="points",
+    read=read,
+    write_world=write_world,
+    splits=("test", "val", "trn"),
+    counts={"test": 12_234, "val": 5_384, "trn": 53_340},
+    source="https://cvlab.postech.ac.kr/research/SPair-71k",
+    layout="JPEGImages/, PairAnnotation/ and Layout/large/test.txt",
+)
