@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ..files import save_json
 
@@ -76,7 +77,9 @@ class Summary:
         try:
             facts = json.loads(path.read_text())
             figures = tuple(Figure(**figure) for figure in facts.pop("figures"))
-            rows = {name: tuple(map(tuple, facts.pop(name))) for name in ("skipped", "by_category", "curve")}
+            rows: dict[str, Any] = {
+                name: tuple(map(tuple, facts.pop(name))) for name in ("skipped", "by_category", "curve")
+            }
             return cls(**facts, **rows, figures=figures)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             reason = getattr(error, "strerror", None) or repr(error)
