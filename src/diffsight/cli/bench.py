@@ -10,6 +10,7 @@ import typer
 
 from ..errors import InvalidInput
 from ..files import check_writable, save_json
+from . import bench_run
 from .options import Device, Dtype, Model
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ Change = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    bench_run.register(bench)
     app.add_typer(bench, name="bench")
 
 

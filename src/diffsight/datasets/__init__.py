@@ -11,6 +11,8 @@ from .base import (
     PointPair,
     Sample,
     files_of,
+    missing_files,
+    present,
 )
 from .registry import BENCHMARKS, benchmark
 
@@ -27,4 +29,6 @@ __all__ = [
     "Sample",
     "benchmark",
     "files_of",
+    "missing_files",
+    "present",
 ]

@@ -280,3 +280,28 @@ def read_json(path: Path, benchmark: Benchmark) -> Any:
 def damaged(path: Path, benchmark: Benchmark, why: object) -> UnreadableFile:
     """The error for a file that is there but does not hold what it must."""
     return UnreadableFile(f"{path} is not as {benchmark.title} has it ({why}); fetch it anew from {benchmark.source}")
+
+
+def missing_files(samples: Sequence[Sample]) -> dict[Path, None]:
+    """The files that samples need and that are not there, each once, in order."""
+    needed = dict.fromkeys(path for sample in samples for path in files_of(sample))
+    return {path: None for path in needed if not path.is_file()}
+
+
+def present(benchmark: Benchmark, samples: Sequence[Sample], *, skip: bool = False) -> list[Sample]:
+    """The samples whose files are all there.
+
+    Raises:
+        UnreadableFile: if some are not, unless they may be skipped; or if none are.
+    """
+    missing = missing_files(samples)
+    if missing and not skip:
+        first = ", ".join(map(str, list(missing)[:3]))
+        raise UnreadableFile(
+            f"{len(missing)} files of {benchmark.title} are missing, the first: {first}; fetch them from "
+            f"{benchmark.source}, or skip their samples (--skip-missing)"
+        )
+    found = [sample for sample in samples if not any(path in missing for path in files_of(sample))]
+    if not found:
+        raise UnreadableFile(f"every sample of {benchmark.title} lacks a file; {benchmark.advice}")
+    return found
