@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from diffsight.benchmarks import runs
-from diffsight.benchmarks.runs import Run, label_path, load_config, merge, read_table, shard_of, subset_of
+from diffsight.benchmarks.runs import Run, label_paths, load_config, merge, read_table, shard_of, subset_of
 from diffsight.benchmarks.systems import load_system
 from diffsight.datasets import benchmark
 from diffsight.errors import InvalidInput, OutputFailed, UnreadableFile
@@ -150,8 +150,8 @@ def test_subsets_and_shards(tree):
 
 
 def test_labels_lie_where_they_belong(tmp_path):
-    assert label_path(tmp_path, "a/b").relative_to(tmp_path).as_posix() == "labels/a/b.png"
-    assert label_path(tmp_path, "clip", 3).relative_to(tmp_path).as_posix() == "labels/clip/00003.png"
+    assert label_paths(tmp_path, "a/b") == [tmp_path / "a" / "b.png"]
+    assert label_paths(tmp_path, "clip", 2)[1] == tmp_path / "clip" / "00001.png"
 
 
 def test_killed_runs_end_the_same(tree, tmp_path):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..datasets import Sample
+from ..datasets import MaskClip, Sample
 from ..errors import DiffsightError, InvalidInput, OutputFailed, UnreadableFile
 from ..files import atomic, save_json
 from .systems import Prediction, System
@@ -32,10 +32,14 @@ APART = ("root", "command")
 """What may differ between a run and its resumption."""
 
 
-def label_path(folder: Path, sample: str, frame: int | None = None) -> Path:
-    """Where the labels of a photo, or of a frame of a clip, are."""
-    name = sample if frame is None else f"{sample}/{frame:05d}"
-    return folder / "labels" / f"{name}.png"
+LABELS = "labels"
+"""Folder of label maps in a run."""
+
+
+def label_paths(folder: Path, sample: str, frames: int | None = None) -> list[Path]:
+    """Where the labels of a photo are, or of each frame of a clip."""
+    names = [sample] if frames is None else [f"{sample}/{frame:05d}" for frame in range(frames)]
+    return [folder / f"{name}.png" for name in names]
 
 
 class Run:
@@ -112,16 +116,18 @@ class Run:
 
     def _row(self, sample: Sample, prediction: Prediction, seconds: float) -> dict[str, Any]:
         """A row of the table; labels are written on the way."""
-        clip = len(prediction.labels) > 1
-        for frame, labels in enumerate(prediction.labels):
-            save_map(labels, label_path(self.folder, sample.id, frame if clip else None))
+        if prediction.labels:
+            frames = len(prediction.labels) if isinstance(sample, MaskClip) else None
+            for labels, path in zip(
+                prediction.labels, label_paths(self.folder / LABELS, sample.id, frames), strict=True
+            ):
+                save_map(labels, path)
         return {
             "id": sample.id,
             "category": sample.category,
             "matched": _flat(prediction.matched),
             "scores": _flat(prediction.scores),
             "matrix": _flat(prediction.matrix),
-            "frames": len(prediction.labels),
             "seconds": seconds,
         }
 
@@ -171,7 +177,7 @@ def _schema() -> pa.Schema:
 
     numbers = pa.list_(pa.float64())
     kinds = {"id": pa.string(), "category": pa.string(), "matched": numbers, "scores": numbers, "matrix": numbers}
-    return pa.schema([*kinds.items(), ("frames", pa.int32()), ("seconds", pa.float64())])
+    return pa.schema([*kinds.items(), ("seconds", pa.float64())])
 
 
 def write_run(folder: Path, table: pa.Table) -> None:
@@ -302,7 +308,7 @@ def merge(shards: Sequence[Path], folder: Path) -> None:
             for i in order
         ]
         for shard in shards:
-            if (shard / "labels").is_dir():
-                shutil.copytree(shard / "labels", folder / "labels", dirs_exist_ok=True)
+            if (shard / LABELS).is_dir():
+                shutil.copytree(shard / LABELS, folder / LABELS, dirs_exist_ok=True)
         save_json(run.config, folder / "config.json")
         write_run(folder, pa.concat_tables(tables))
