@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench bench-world clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -23,6 +23,9 @@ lint: $(VENV)/.installed
 
 bench: $(VENV)/.installed  ## the speed and memory table
 	$(BIN)/python benchmarks/run.py
+
+bench-world: $(VENV)/.installed  ## every benchmark on procedural trees, from folder to report
+	$(BIN)/python benchmarks/world_table.py bench-world
 
 clean:
 	rm -rf $(VENV) demo

@@ -11,19 +11,22 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..datasets import MaskClip, Sample
+from ..datasets import MaskClip, Sample, benchmark, present
 from ..errors import DiffsightError, InvalidInput, OutputFailed, UnreadableFile
 from ..files import atomic, save_json
 from .systems import Prediction, System
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from .scoring import Row
 
 CHUNK_SECONDS = 10.0
 """How much work a kill may cost at most, beside the sample at hand."""
@@ -226,6 +229,14 @@ def save_map(labels: npt.NDArray[np.integer], path: Path) -> None:
         Image.fromarray(labels.astype(np.uint16)).save(part)
 
 
+def save_scores(rows: Sequence[Row], path: Path) -> None:
+    """Write each sample's own score."""
+    import pyarrow as pa
+
+    schema = pa.schema([("id", pa.string()), ("category", pa.string()), ("score", pa.float64())])
+    write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=schema), path)
+
+
 def load_config(folder: Path) -> dict[str, Any]:
     """What a run was asked.
 
@@ -271,6 +282,27 @@ def subset_of(samples: Sequence[Sample], count: int | None, seed: int) -> list[S
         return list(samples)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(samples))[:count])
     return [samples[i] for i in chosen]
+
+
+def asked(config: dict[str, Any], samples: Sequence[Sample]) -> list[Sample]:
+    """The samples that a run was asked for, of those that its benchmark has now.
+
+    Raises:
+        InvalidInput: if they are others than those that it was run on.
+    """
+    try:
+        found = list(samples) if not config["missing"] else present(benchmark(config["benchmark"]), samples, skip=True)
+        if config["subset"] is not None:
+            found = subset_of(found, *config["subset"])
+        known = config["digest"]
+    except (KeyError, TypeError) as error:
+        raise UnreadableFile(f"config.json lacks what a run is asked ({error!r}); run anew") from None
+    if digest_of(found) != known:
+        raise InvalidInput(
+            f"the samples in the benchmark's folder are not those of the run ({len(found)}, not {config['samples']}, or "
+            "others); give the folder that it was run on by --root"
+        )
+    return shard_of(found, config["shard"])
 
 
 def digest_of(samples: Sequence[Sample]) -> str:

@@ -1,16 +1,19 @@
-"""diffsight bench run, score, merge: benchmarks from their folders to their tables."""
+"""``diffsight bench run``, ``score`` and ``merge``: benchmarks from their folders to their tables."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import InvalidInput
 from ..files import save_json
 from .options import Device, Dtype, Ensemble, Model, Seed, Side, Stage, Timestep
+
+if TYPE_CHECKING:
+    from ..benchmarks.summary import Summary
 
 Root = Annotated[Path, typer.Option(help="The benchmark's folder.")]
 Split = Annotated[str | None, typer.Option(help="Which part of it; the usual one if left out.")]
@@ -20,6 +23,7 @@ def register(bench: typer.Typer) -> None:
     """Add the commands."""
     bench.command("run")(run)
     bench.command("merge")(merge)
+    bench.command("score")(score)
 
 
 def run(
@@ -116,3 +120,84 @@ def merge(
     merge_runs(shards, out)
     save_json(environment(), out / "environment.json")
     print(f"{out}: merged from {len(shards)} shards; score it by: diffsight bench score {out}")
+
+
+def score(
+    folder: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="A finished run.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Predictions of any system, in the plain format, instead.")
+    ] = None,
+    benchmark: Annotated[str | None, typer.Option(help="Whose samples those are.")] = None,
+    root: Annotated[Path | None, typer.Option(help="The benchmark's folder, if not where the run found it.")] = None,
+    split: Split = None,
+    protocol: Annotated[str | None, typer.Option(help="Whose switches are meant; the usual one if left out.")] = None,
+    origin: Annotated[str, typer.Option(help="What (0, 0) is in the plain format: centre or corner.")] = "centre",
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Take missing and unusable predictions as wrong.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="What to call the system in reports.")] = None,
+) -> None:
+    """Score a run, or any system's predictions; prints every flavour of the metric with its switches.
+
+    Writes summary.json and scores.parquet into the folder.
+    """
+    if (folder is None) == (predictions is None):
+        raise InvalidInput("give a run to score, or --predictions DIR with --benchmark and --root")
+    if predictions is not None and (benchmark is None or root is None):
+        raise InvalidInput("--predictions needs --benchmark NAME and --root DIR, whose samples they are")
+    from ..benchmarks.environment import environment
+    from ..benchmarks.predictions import load_folder, load_run
+    from ..benchmarks.protocols import protocol as protocol_named
+    from ..benchmarks.runs import asked, digest_of, load_config, save_scores
+    from ..benchmarks.scoring import score as score_predictions
+    from ..datasets import benchmark as named
+
+    if folder is not None:
+        config = load_config(folder)
+        own = named(config["benchmark"])
+        samples = asked(config, own.samples(Path(config["root"]) if root is None else root, config["split"]))
+        found = load_run(folder, own.kind, samples)
+        out = folder
+    else:
+        assert predictions is not None and benchmark is not None and root is not None  # checked above
+        own = named(benchmark)
+        samples = own.samples(root, split)
+        found = load_folder(predictions, own.kind, samples, origin)
+        out = predictions
+        config = {
+            "benchmark": own.name,
+            "split": split or own.splits[0],
+            "root": str(root.absolute()),
+            "model": name or predictions.name,
+            "method": "predictions",
+            "samples": len(samples),
+            "digest": digest_of(samples),
+        }
+        save_json(config, out / "config.json")
+        save_json(environment(), out / "environment.json")
+    rules = protocol_named(own.name, protocol)
+    summary, rows = score_predictions(own.name, config["split"], rules, samples, found, allow_missing=allow_missing)
+    summary.save(out / "summary.json")
+    save_scores(rows, out / "scores.parquet")
+    _show(summary)
+
+
+def _show(summary: Summary) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(
+        "metric",
+        "switches",
+        "value",
+        title=f"{summary.benchmark}, {summary.split}, {summary.samples} samples",
+        title_justify="left",
+    )
+    for figure in sorted(summary.figures, key=lambda own: not own.main):
+        table.add_row(figure.metric, figure.switches, f"{figure.value:.1f}", style="bold" if figure.main else None)
+    console.print(table)
+    for reason, count in summary.skipped:
+        console.print(f"{count} x {reason}")
+    meant = ", ".join(f"{figure.metric} {figure.value:.1f}" for figure in summary.main)
+    console.print(f"by the protocol {summary.protocol}: {meant}")
