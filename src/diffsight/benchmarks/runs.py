@@ -299,8 +299,8 @@ def asked(config: dict[str, Any], samples: Sequence[Sample]) -> list[Sample]:
         raise UnreadableFile(f"config.json lacks what a run is asked ({error!r}); run anew") from None
     if digest_of(found) != known:
         raise InvalidInput(
-            f"the samples in the benchmark's folder are not those of the run ({len(found)}, not {config['samples']}, or "
-            "others); give the folder that it was run on by --root"
+            f"the benchmark's folder does not hold the samples of the run (it has {len(found)}, the run "
+            f"{config['samples']}, or others); give the folder that it was run on by --root"
         )
     return shard_of(found, config["shard"])
 

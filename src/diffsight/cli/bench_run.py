@@ -159,7 +159,9 @@ def score(
         found = load_run(folder, own.kind, samples)
         out = folder
     else:
-        assert predictions is not None and benchmark is not None and root is not None  # checked above
+        assert predictions is not None  # all three are checked above
+        assert benchmark is not None
+        assert root is not None
         own = named(benchmark)
         samples = own.samples(root, split)
         found = load_folder(predictions, own.kind, samples, origin)
@@ -187,13 +189,8 @@ def _show(summary: Summary) -> None:
     from rich.table import Table
 
     console = Console()
-    table = Table(
-        "metric",
-        "switches",
-        "value",
-        title=f"{summary.benchmark}, {summary.split}, {summary.samples} samples",
-        title_justify="left",
-    )
+    title = f"{summary.benchmark}, {summary.split}, {summary.samples} samples"
+    table = Table("metric", "switches", "value", title=title, title_justify="left")
     for figure in sorted(summary.figures, key=lambda own: not own.main):
         table.add_row(figure.metric, figure.switches, f"{figure.value:.1f}", style="bold" if figure.main else None)
     console.print(table)
