@@ -37,7 +37,8 @@ def main(folder: Path) -> None:
         if not root.exists():
             do("world", "make", name, "--out", str(root), "--count", str(COUNTS[benchmark.kind]))
         for system in SYSTEMS[benchmark.kind]:
-            out = folder / "runs" / name / "-".join(word.strip("-") for word in system if word not in ("--model", "--method"))
+            words = [word.strip("-") for word in system if word not in ("--model", "--method")]
+            out = folder / "runs" / name / "-".join(words)
             do("bench", "run", name, "--root", str(root), "--out", str(out), "--dtype", "float32", *system)
             do("bench", "score", str(out))
             scored.append(str(out))
