@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -289,8 +290,12 @@ def read_text(path: Path, benchmark: Benchmark) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UnreadableFile(f"cannot read {path} ({reason}); {benchmark.advice}") from None
+        raise _unreadable(path, benchmark, error) from None
+
+
+def _unreadable(path: Path, benchmark: Benchmark, error: Exception) -> UnreadableFile:
+    reason = getattr(error, "strerror", None) or error
+    return UnreadableFile(f"cannot read {path} ({reason}); {benchmark.advice}")
 
 
 def read_json(path: Path, benchmark: Benchmark) -> Any:
@@ -317,9 +322,11 @@ def read_mat(path: Path, benchmark: Benchmark) -> dict[str, Any]:
     from scipy.io import loadmat
 
     try:
-        return dict(loadmat(path, simplify_cells=True))
-    except FileNotFoundError as error:
-        raise UnreadableFile(f"cannot read {path} ({error.strerror}); {benchmark.advice}") from None
+        content = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, benchmark, error) from None
+    try:
+        return dict(loadmat(BytesIO(content), simplify_cells=True))
     except Exception as error:  # of many types, as the damaged byte leads to
         raise damaged(path, benchmark, error) from None
 

@@ -56,7 +56,7 @@ def _annotation(root: Path, category: str, facts: dict[str, Any], side: str) -> 
 
 def write_world(root: Path, seed: int, pairs: int) -> None:
     """Pairs of procedural pictures as SPair-71k's test split: ``pairs`` of each category."""
-    lines = []
+    lines: list[str] = []
     for kind in categories():
         for i, scenes in enumerate(islice(draw_pairs(kind, seed), pairs)):
             names = tuple(f"{kind}_{i:04d}_{side}" for side in "ab")
