@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from ..errors import InvalidInput
 from .base import Benchmark
+from .cub import CUB
 from .pf_pascal import PF_PASCAL
 from .pf_willow import PF_WILLOW
 from .spair import SPAIR
 
-BENCHMARKS = {own.name: own for own in (SPAIR, PF_PASCAL, PF_WILLOW)}
+BENCHMARKS = {own.name: own for own in (SPAIR, PF_PASCAL, PF_WILLOW, CUB)}
 
 
 def benchmark(name: str) -> Benchmark:
