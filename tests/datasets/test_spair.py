@@ -23,6 +23,7 @@ def test_the_world_written_is_the_world_read(tree):
     for number, sample in enumerate(samples):
         drawn = make_pair(RESERVED + number * 10_000, 128, kind=sample.category)
         seen = drawn.source.objects[0].visible & drawn.target.objects[0].visible
+        assert sample.names == tuple(str(slot) for slot in np.flatnonzero(seen))
         for own, scene in ((sample.source, drawn.source), (sample.target, drawn.target)):
             np.testing.assert_allclose(own.keypoints, scene.objects[0].keypoints[seen])
             assert own.box == tuple(scene.objects[0].box)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,6 +56,28 @@ class Photo:
             image = image.resize((self.side, self.side), Image.Resampling.LANCZOS)
         return Picture(torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous(), self.path)
 
+    def measure(self) -> Size:
+        """(height, width) of what ``load`` gives; of the file, the header is read at most.
+
+        Raises:
+            UnreadableFile: if it cannot be read.
+        """
+        if self.side is not None:
+            return self.side, self.side
+        if self.window is not None:
+            x0, y0, x1, y1 = self.window
+            return y1 - y0, x1 - x0
+        from PIL import ExifTags, Image
+
+        try:
+            with Image.open(self.path) as image:
+                width, height = image.size
+                turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        except (OSError, SyntaxError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UnreadableFile(f"the size of {self.path} cannot be read ({reason}); give a whole photo") from None
+        return (width, height) if turned else (height, width)
+
     def to_window(self, points: Points) -> Points:
         """(N, 2) pixels of the file, in pixels of what is loaded."""
         if self.window is None:
@@ -71,15 +94,23 @@ class Annotation:
 
     Attributes:
         photo: where it is.
-        size: (height, width).
-        box: of the object, (x0, y0, x1, y1).
+        size: (height, width) as the benchmark's files state it; None where they do not, see ``measure``.
+        box: of the object, (x0, y0, x1, y1); None in benchmarks that have none.
         keypoints: (N, 2) those known in both photos.
     """
 
     photo: Photo
-    size: Size
-    box: Box
+    size: Size | None
+    box: Box | None
     keypoints: Points
+
+    def measure(self) -> Size:
+        """Its size as stated, or read from the photo.
+
+        Raises:
+            UnreadableFile: if the photo is needed and cannot be read.
+        """
+        return self.photo.measure() if self.size is None else self.size
 
 
 @dataclass(frozen=True)
@@ -205,7 +236,8 @@ class Benchmark:
         title: what papers call it.
         kind: of its samples.
         read: from its folder and a split to its samples, in the benchmark's own order.
-        write_world: writes a small tree of procedural pictures in its layout: folder, seed, how many samples about.
+        write_world: writes a small tree of procedural pictures in its layout: folder, seed, and how many samples of
+            each category, about.
         splits: what can be read, the usual one first.
         counts: how many samples each split of the real data has; splits whose number is not known are left out.
         source: where it can be had.
@@ -258,8 +290,12 @@ def read_text(path: Path, benchmark: Benchmark) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UnreadableFile(f"cannot read {path} ({reason}); {benchmark.advice}") from None
+        raise _unreadable(path, benchmark, error) from None
+
+
+def _unreadable(path: Path, benchmark: Benchmark, error: Exception) -> UnreadableFile:
+    reason = getattr(error, "strerror", None) or error
+    return UnreadableFile(f"cannot read {path} ({reason}); {benchmark.advice}")
 
 
 def read_json(path: Path, benchmark: Benchmark) -> Any:
@@ -274,6 +310,24 @@ def read_json(path: Path, benchmark: Benchmark) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
+        raise damaged(path, benchmark, error) from None
+
+
+def read_mat(path: Path, benchmark: Benchmark) -> dict[str, Any]:
+    """The variables of a MATLAB file; sides of one are dropped, and structs are dictionaries.
+
+    Raises:
+        UnreadableFile: if it cannot be read or is no MATLAB file.
+    """
+    from scipy.io import loadmat
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, benchmark, error) from None
+    try:
+        return dict(loadmat(BytesIO(content), simplify_cells=True))
+    except Exception as error:  # of many types, as the damaged byte leads to
         raise damaged(path, benchmark, error) from None
 
 

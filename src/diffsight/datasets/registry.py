@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from ..errors import InvalidInput
+from .ap10k import AP10K
 from .base import Benchmark
+from .cub import CUB
+from .pf_pascal import PF_PASCAL
+from .pf_willow import PF_WILLOW
 from .spair import SPAIR
 
-BENCHMARKS = {own.name: own for own in (SPAIR,)}
+BENCHMARKS = {own.name: own for own in (SPAIR, PF_PASCAL, PF_WILLOW, CUB, AP10K)}
 
 
 def benchmark(name: str) -> Benchmark:

@@ -1,19 +1,25 @@
-"""SPair-71k: pairs of photos of 18 categories with keypoints (Min et al., 2019, arXiv 1908.10543)."""
+"""SPair-71k: pairs of photos of 18 categories with keypoints (Min et al., 2019, arXiv 1908.10543).
+
+The files count pixels from 0, at their centres.
+"""
 
 from __future__ import annotations
 
-from itertools import count
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..files import atomic, save_json
-from ..world import categories, make_pair
+from ..files import save_json
+from ..world import categories
 from .base import Annotation, Benchmark, Photo, PointPair, damaged, read_json, read_text
-from .painting import SIDE, save_photo
+from .painting import SIDE, draw_pairs, save_lines, save_photo, shared, shown
 
 LAYOUT = "large"
+
+SLOTS = 30
+"""Keypoints that every photo has a place for; what they mean depends on the category."""
 
 
 def read(root: Path, split: str) -> list[PointPair]:
@@ -31,12 +37,13 @@ def _pair(root: Path, split: str, line: str) -> PointPair:
     try:
         category = facts["category"]
         source, target = (_annotation(root, category, facts, side) for side in ("src", "trg"))
+        names = tuple(map(str, facts.get("kps_ids", ())))
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(path, SPAIR, repr(error)) from None
     if len(source.keypoints) != len(target.keypoints):
         counts = f"{len(source.keypoints)} keypoints in one photo, {len(target.keypoints)} in the other"
         raise damaged(path, SPAIR, counts)
-    return PointPair(line, category, source, target)
+    return PointPair(line, category, source, target, names)
 
 
 def _annotation(root: Path, category: str, facts: dict[str, Any], side: str) -> Annotation:
@@ -49,21 +56,18 @@ def _annotation(root: Path, category: str, facts: dict[str, Any], side: str) -> 
 
 def write_world(root: Path, seed: int, pairs: int) -> None:
     """Pairs of procedural pictures as SPair-71k's test split: ``pairs`` of each category."""
-    lines = []
-    numbers = count(1)
-    for kind_number, kind in enumerate(categories()):
-        for i in range(pairs):
-            drawn = make_pair(seed + kind_number * 10_000 + i, SIDE, kind=kind)
+    lines: list[str] = []
+    for kind in categories():
+        for i, scenes in enumerate(islice(draw_pairs(kind, seed), pairs)):
             names = tuple(f"{kind}_{i:04d}_{side}" for side in "ab")
-            scenes = drawn.source, drawn.target
-            objects = [scene.objects[0] for scene in scenes]
-            seen = objects[0].visible & objects[1].visible
-            facts: dict[str, Any] = {"category": kind}
-            for side, name, scene, thing in zip(("src", "trg"), names, scenes, objects, strict=True):
+            seen = shared(scenes)
+            facts: dict[str, Any] = {"category": kind, "kps_ids": [str(slot) for slot in np.flatnonzero(seen)]}
+            for side, name, scene in zip(("src", "trg"), names, scenes, strict=True):
+                thing = scene.objects[0]
                 save_photo(scene.image, root / "JPEGImages" / kind / f"{name}.jpg")
-                shown = zip(thing.keypoints, thing.visible, strict=True)
-                points = [(point - 0.5).tolist() if visible else None for point, visible in shown]
-                own = {"kps": dict(enumerate(points)), "bndbox": thing.box.tolist(), "filename": f"{name}.jpg"}
+                slots = [point.tolist() if point[0] == point[0] else None for point in shown(thing) - 0.5]
+                slots += [None] * (SLOTS - len(slots))
+                own = {"kps": dict(enumerate(slots)), "bndbox": thing.box.tolist(), "filename": f"{name}.jpg"}
                 save_json(own, root / "ImageAnnotation" / kind / f"{name}.json")
                 facts |= {
                     f"{side}_imname": f"{name}.jpg",
@@ -72,11 +76,9 @@ def write_world(root: Path, seed: int, pairs: int) -> None:
                     f"{side}_kps": (thing.keypoints[seen] - 0.5).tolist(),
                 }
             facts |= dict.fromkeys(("viewpoint_variation", "scale_variation", "truncation", "occlusion"), 0)
-            line = f"{next(numbers):06d}-{names[0]}-{names[1]}:{kind}"
-            save_json(facts, root / "PairAnnotation" / "test" / f"{line}.json")
-            lines.append(line)
-    with atomic(root / "Layout" / LAYOUT / "test.txt") as part:
-        part.write_text("\n".join(lines) + "\n")
+            lines.append(f"{len(lines) + 1:06d}-{names[0]}-{names[1]}:{kind}")
+            save_json(facts, root / "PairAnnotation" / "test" / f"{lines[-1]}.json")
+    save_lines(lines, root / "Layout" / LAYOUT / "test.txt")
 
 
 SPAIR = Benchmark(
