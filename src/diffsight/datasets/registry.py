@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from ..errors import InvalidInput
 from .base import Benchmark
+from .cityscapes import CITYSCAPES
+from .coco_stuff import COCO_STUFF
+from .davis import DAVIS
+from .hpatches import HPATCHES
+from .jhmdb import JHMDB
 from .pf_pascal import PF_PASCAL
 from .pf_willow import PF_WILLOW
 from .spair import SPAIR
 
-BENCHMARKS = {own.name: own for own in (SPAIR, PF_PASCAL, PF_WILLOW)}
+BENCHMARKS = {own.name: own for own in (SPAIR, PF_PASCAL, PF_WILLOW, HPATCHES, DAVIS, JHMDB, COCO_STUFF, CITYSCAPES)}
 
 
 def benchmark(name: str) -> Benchmark:
