@@ -150,6 +150,8 @@ def test_a_clip_moves_smoothly_and_keeps_its_colours():
     steps = [np.abs(b.objects[i].keypoints - a.objects[i].keypoints).max() for a, b in pairwise(clip) for i in range(2)]
     assert 0 < max(steps) < 0.2 * 96
     assert len({frame.caption.replace("left", "").replace("right", "").replace("front", "") for frame in clip}) == 1
+    chosen = make_clip(2, 2, kinds=("person", "car", "person"))
+    assert [[thing.category for thing in frame.objects] for frame in chosen] == [["person", "car", "person"]] * 2
 
 
 @pytest.mark.parametrize(

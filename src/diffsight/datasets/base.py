@@ -15,6 +15,7 @@ from ..errors import InvalidInput, UnreadableFile
 from ..grid import Points, Size
 from ..images import load_picture
 from ..types import Picture
+from ..video.masks import load_labels
 
 Kind = Literal["points", "planes", "masks", "joints", "segments"]
 
@@ -208,6 +209,33 @@ class LabelledPhoto:
     def category(self) -> str:
         """Photos are not grouped."""
         return "all"
+
+    def load(self) -> tuple[Picture, npt.NDArray[np.int64]]:
+        """Read both, cropped and resized: the photo bilinearly without antialiasing, labels by the nearest pixel.
+
+        Returns:
+            The photo, and (side, side) the class of each of its pixels, -1 for those that are not counted.
+
+        Raises:
+            UnreadableFile: if one cannot be read, or they are not of one size.
+            InvalidInput: for labels in colours.
+        """
+        import torch
+        import torch.nn.functional as F
+
+        picture, values = load_picture(self.photo), load_labels(self.labels)
+        height, width = picture.size
+        if values.shape != picture.size:
+            rows, columns = values.shape
+            raise UnreadableFile(
+                f"{self.labels} is {columns}x{rows}, but {self.photo} {width}x{height}; fetch them anew"
+            )
+        short = min(height, width)
+        top, left = (height - short) // 2, (width - short) // 2
+        image = torch.from_numpy(picture.array()[top : top + short, left : left + short]).permute(2, 0, 1).float() / 255
+        image = F.interpolate(image[None], (self.side, self.side), mode="bilinear")[0]
+        nearest = ((np.arange(self.side) + 0.5) * short / self.side).astype(int)
+        return Picture(image, self.photo), self.classes[values[top + nearest[:, None], left + nearest]]
 
 
 Sample = PointPair | PlanePair | MaskClip | JointClip | LabelledPhoto

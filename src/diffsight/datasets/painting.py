@@ -10,10 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..files import atomic
-from ..world import Scene, WorldObject, categories, make_pair
+from ..world import CLUTTER, Scene, WorldObject, categories, make_pair
 
 SIDE = 128
 """Of procedural pictures, pixels."""
+
+LENGTH = 12
+"""Of procedural clips, frames."""
 
 
 def draw_pairs(kind: str, seed: int) -> Iterator[tuple[Scene, Scene]]:
@@ -36,8 +39,17 @@ def shown(thing: WorldObject) -> npt.NDArray[np.float64]:
     return np.where(thing.visible[:, None], thing.keypoints, np.nan)
 
 
+def label_values(scene: Scene, values: dict[str, int], background: int, clutter: int) -> npt.NDArray[np.uint8]:
+    """(H, W) label values of a scene, by its objects' categories."""
+    labels = np.full(scene.instances.shape, background, np.uint8)
+    for number, thing in enumerate(scene.objects, start=1):
+        labels[scene.instances == number] = values[thing.category]
+    labels[scene.instances == CLUTTER] = clutter
+    return labels
+
+
 def save_photo(image: npt.NDArray[np.uint8], path: Path) -> None:
-    """Write (H, W, 3) RGB in the format of the path's ending; JPEG as faithfully as it goes.
+    """Write (H, W, 3) RGB or (H, W) labels in the format of the path's ending; JPEG as faithfully as it goes.
 
     Raises:
         OutputFailed: if it cannot be written.

@@ -362,15 +362,32 @@ def make_warp_pair(seed: int, height: int = 128, width: int | None = None, *, st
 
 
 def make_clip(
-    seed: int, frames: int = 24, height: int = 128, width: int | None = None, *, count: int = 2
+    seed: int,
+    frames: int = 24,
+    height: int = 128,
+    width: int | None = None,
+    *,
+    kinds: tuple[str, ...] | None = None,
+    count: int = 2,
 ) -> list[Scene]:
-    """Draw a clip in which objects drift, turn and swing their parts; every frame carries its own truth."""
+    """Draw a clip in which objects drift, turn and swing their parts; every frame carries its own truth.
+
+    Args:
+        seed: any non-negative integer.
+        frames: how many.
+        height, width: the size of each.
+        kinds: the category of each object from back to front; drawn at random if left out.
+        count: how many objects to draw if ``kinds`` is left out.
+    """
     width = height if width is None else width
     if frames < 1:
         raise InvalidInput(f"a clip of {frames} frames is empty; ask for at least 1")
     rng = np.random.default_rng([seed, 4])
-    pool = tuple(categories())
-    cast = Cast.draw((seed, 12), tuple(pool[i] for i in rng.integers(len(pool), size=count)))
+    if kinds is None:
+        pool = tuple(categories())
+        kinds = tuple(pool[i] for i in rng.integers(len(pool), size=count))
+    count = len(kinds)
+    cast = Cast.draw((seed, 12), kinds)
     drift = rng.uniform(-0.18, 0.18, (count, 2))
     turn, zoom, yaw = rng.uniform(-25, 25, count), rng.uniform(-0.15, 0.15, count), rng.uniform(-0.4, 0.4, count)
     rhythm, phase = rng.uniform(0.5, 1.5, count), rng.uniform(0, 2 * np.pi, count)
