@@ -7,89 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from ..backbones.base import Backbone
-from ..errors import InvalidInput, UnreadableFile
+from ..errors import UnreadableFile
 from ..grid import Points
 from ..images import load_picture
 from ..types import Picture
 from ..video import labels as video_labels
 from ..video.frames import Frame, photos_of
-from ..video.labels import UNSEEN, read_mask, read_points
+from ..video.labels import read_mask, read_points
 from ..video.masks import load_labels
 from ..video.propagate import Memory, Propagation
 from ..video.tracker import Tracker
 from ..world import CLUTTER, RESERVED, make_clip
 from .baselines import RawPixels
-
-BOUND = 0.008
-"""How far boundaries may lie apart, as a share of the image's diagonal."""
+from .metrics.clips import score_objects
 
 ALPHA = 0.1
 """How far a point may lie off, as a share of the longer side of its object's box."""
 
-Masks = Sequence[npt.NDArray[np.integer]]
 Region = npt.NDArray[np.bool_]
-
-
-def region_similarity(found: Region, truth: Region) -> float:
-    """J of one object in one frame: intersection over union; 1 if both are empty (Perazzi et al., 2016)."""
-    union = (found | truth).sum()
-    return float((found & truth).sum() / union) if union else 1.0
-
-
-def boundary_accuracy(found: Region, truth: Region) -> float:
-    """F of one object in one frame: of both boundaries, how much lies near the other; 1 if both are empty, 0 if one is.
-
-    Near is within ``BOUND`` of the image's diagonal, rounded up to whole pixels (Perazzi et al., 2016).
-    """
-    radius = int(np.ceil(BOUND * np.hypot(*truth.shape)))
-    span = np.arange(-radius, radius + 1)
-    disc = (span[:, None] ** 2 + span**2 <= radius**2).astype(np.uint8)
-    own, true = boundary(found), boundary(truth)
-    if not own.any() or not true.any():
-        return float(own.any() == true.any())
-    near_own, near_true = (cv2.dilate(edge.astype(np.uint8), disc).astype(bool) for edge in (own, true))
-    precision, recall = float(near_true[own].mean()), float(near_own[true].mean())
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-
-
-def boundary(region: Region) -> Region:
-    """Pixels that differ from their neighbour to the right, below, or both; beyond the border all stays the same."""
-    wide = np.pad(region, ((0, 1), (0, 1)), mode="edge")
-    own = wide[:-1, :-1]
-    edges: Region = (own != wide[:-1, 1:]) | (own != wide[1:, :-1]) | (own != wide[1:, 1:])
-    return edges
-
-
-@dataclass(frozen=True)
-class ObjectScore:
-    """J and F of one object of one clip, means over its frames, 0 to 1."""
-
-    j: float
-    f: float
-
-
-def score_objects(found: Masks, truth: Masks) -> list[ObjectScore]:
-    """Score the objects of a clip's first frame; the first and the last frame do not count, as in DAVIS's protocol.
-
-    Raises:
-        InvalidInput: for a clip of less than three frames, or another number or size of masks.
-    """
-    if len(truth) < 3 or [m.shape for m in found] != [m.shape for m in truth]:
-        raise InvalidInput(
-            f"{len(found)} masks cannot be scored against {len(truth)}; give as many of equal sizes, 3 or more"
-        )
-    scores = []
-    for label in np.unique(truth[0][(truth[0] != 0) & (truth[0] != UNSEEN)]):
-        pairs = [(own == label, true == label) for own, true in zip(found[1:-1], truth[1:-1], strict=True)]
-        j, f = (float(np.mean([rule(*pair) for pair in pairs])) for rule in (region_similarity, boundary_accuracy))
-        scores.append(ObjectScore(j, f))
-    return scores
 
 
 @dataclass(frozen=True)
