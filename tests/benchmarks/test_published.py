@@ -12,7 +12,7 @@ CATEGORIES = 18
 def test_the_table_has_its_columns_and_each_row_once():
     with TABLE.open(newline="", encoding="utf-8") as lines:
         header, *rows = csv.reader(lines)
-    assert header == "method supervision benchmark split_or_note metric value source confidence".split()
+    assert header == ["method", "supervision", "benchmark", "split_or_note", "metric", "value", "source", "confidence"]
     assert len(set(map(tuple, rows))) == len(rows) == len(all_published()) > 300
     for row in rows:
         assert all(cell == cell.strip() for cell in row)

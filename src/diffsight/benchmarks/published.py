@@ -6,7 +6,7 @@ import csv
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 TABLE = Path(__file__).with_suffix(".csv")
 
@@ -55,7 +55,8 @@ class Published:
 def all_published() -> tuple[Published, ...]:
     """Every row of the table, in its order."""
     with TABLE.open(newline="", encoding="utf-8") as lines:
-        return tuple(Published(**{**row, "value": float(row["value"])}) for row in csv.DictReader(lines))
+        rows: list[dict[str, Any]] = list(csv.DictReader(lines))
+    return tuple(Published(**(row | {"value": float(row["value"])})) for row in rows)
 
 
 def published(benchmark: str, metric: str) -> tuple[Published, ...]:

@@ -102,7 +102,7 @@ class ScoredRun:
     @property
     def label(self) -> str:
         """Method and model, or the folder's name."""
-        return ", ".join(part for part in (self.method, self.model) if part) or self.folder.name
+        return " · ".join(part for part in (self.method, self.model) if part) or self.folder.name
 
     @property
     def benchmark(self) -> Benchmark | None:
