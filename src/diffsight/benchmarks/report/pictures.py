@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from ...datasets import JointClip, LabelledPhoto, MaskClip, PlanePair, PointPair, Sample, benchmark
 from ...draw import draw_overlay, draw_segments
-from ...errors import DiffsightError
+from ...errors import DiffsightError, UnreadableFile
 from ...grid import Points, warp_points
 from ...images import load_picture
 from ...types import VOID, Picture, Segmentation
@@ -57,9 +57,8 @@ def gallery(label: str, run: ScoredRun) -> Gallery:
     if run.root is None:
         return Gallery(label, missing="the run does not say where its benchmark is")
     try:
-        samples = {
-            sample.id: sample for sample in benchmark(run.summary.benchmark).samples(run.root, run.summary.split)
-        }
+        read = benchmark(run.summary.benchmark).samples(run.root, run.summary.split)
+        samples = {sample.id: sample for sample in read}
         answers = run.answers([score.id for _, score in chosen])
         shots = [
             Shot(role, score, views(samples[score.id], answers.get(score.id, Answer()), run.labels(score.id)))
@@ -94,7 +93,7 @@ def views(sample: Sample, answer: Answer, labels: Sequence[Path]) -> tuple[View,
         return _planes(sample, answer.matrix)
     if isinstance(sample, JointClip):
         return () if answer.matched is None else _joints(sample, answer.matched.reshape(sample.joints.shape))
-    if not labels:
+    if len(labels) != (len(sample.frames) if isinstance(sample, MaskClip) else 1):
         return ()
     return _masks(sample, labels) if isinstance(sample, MaskClip) else _segments(sample, labels[0])
 
@@ -145,15 +144,24 @@ def _masks(clip: MaskClip, labels: Sequence[Path]) -> tuple[View, ...]:
 
 def _segments(sample: LabelledPhoto, labels: Path) -> tuple[View, ...]:
     square = (sample.side, sample.side)
-    with Image.open(sample.labels) as image:
-        values = np.asarray(ImageOps.fit(image, square, Image.Resampling.NEAREST))
+    values = np.asarray(ImageOps.fit(_label_image(sample.labels), square, Image.Resampling.NEAREST))
     photo = ImageOps.fit(Image.fromarray(load_picture(sample.photo).array()), square, Image.Resampling.BILINEAR)
     picture = load_picture(photo)
     classes = sample.classes[values]
-    found, truth = load_labels(labels).astype(np.uint16), np.where(classes < 0, VOID, classes).astype(np.uint16)
+    found, truth = (
+        np.asarray(_label_image(labels)).astype(np.uint16),
+        np.where(classes < 0, VOID, classes).astype(np.uint16),
+    )
     shown = ("segments found", found), ("true classes", truth)
     views = (View(name, draw_segments(picture, _segmentation(own))) for name, own in shown)
     return (View("photo", photo), *views)
+
+
+def _label_image(path: Path) -> Image.Image:
+    try:
+        return Image.open(path)
+    except OSError as error:
+        raise UnreadableFile(f"{path} cannot be read as labels ({error})") from None
 
 
 def _segmentation(labels: npt.NDArray[np.uint16]) -> Segmentation:

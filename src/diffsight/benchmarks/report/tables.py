@@ -104,9 +104,9 @@ def flavours(runs: Sequence[ScoredRun]) -> Table:
     for metric, switches in dict.fromkeys(key for figures in found for key in figures):
         own = [figures.get((metric, switches)) for figures in found]
         cells = [_number(one.value, strong=one.main) if one else Cell(ABSENT, number=True) for one in own]
-        rows.append(Row((Cell(metric), Cell(switches), *cells)))
+        rows.append(Row((Cell(metric), *cells, Cell(switches))))
     note = "Bold: what the run’s protocol means. In percent, unless the metric says otherwise."
-    return Table("Every figure and its switches", ("metric", "switches", *_headings(runs)), tuple(rows), (note,))
+    return Table("Every figure and its switches", ("metric", *_headings(runs), "switches"), tuple(rows), (note,))
 
 
 def _headings(runs: Sequence[ScoredRun]) -> list[str]:
