@@ -27,6 +27,7 @@ for _name in (
     "weights",
     "doctor",
     "bench",
+    "report",
     "train_pocket",
     "demo",
 ):
