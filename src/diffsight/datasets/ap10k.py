@@ -14,7 +14,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import chain, combinations, islice, product
 from pathlib import Path
 from typing import Any
@@ -73,11 +73,10 @@ class _Animal:
     box: tuple[float, float, float, float]
     points: npt.NDArray[np.float64]
 
-    @property
-    def seen(self) -> npt.NDArray[np.bool_]:
-        """(17,) keypoints that it shows."""
-        seen: npt.NDArray[np.bool_] = self.points[:, 2] > 0
-        return seen
+    @cached_property
+    def seen(self) -> frozenset[int]:
+        """Numbers of the keypoints that it shows."""
+        return frozenset(np.flatnonzero(self.points[:, 2] > 0).tolist())
 
 
 def read(root: Path, split: str) -> list[PointPair]:
@@ -116,12 +115,12 @@ def _animal(photo: Path, family: str, species: str, image: dict[str, Any], facts
 
 
 def _pair(source: _Animal, target: _Animal, category: str) -> PointPair:
-    seen = source.seen & target.seen
+    seen = sorted(source.seen & target.seen)
     first, second = (
         Annotation(Photo(own.path), own.size, own.box, own.points[seen, :2] + 0.5) for own in (source, target)
     )
     name = f"{source.path.stem}-{target.path.stem}:{category}"
-    return PointPair(name, category, first, second, tuple(np.array(NAMES)[seen].tolist()))
+    return PointPair(name, category, first, second, tuple(NAMES[i] for i in seen))
 
 
 def _made(root: Path, split: str) -> list[PointPair]:
@@ -155,7 +154,7 @@ def _drawn(draw: random.Random, pairs: Iterable[tuple[_Animal, _Animal]], most: 
 
 def _usable(pairs: Iterable[tuple[_Animal, _Animal]]) -> Iterator[tuple[_Animal, _Animal]]:
     """Those that show enough keypoints in common."""
-    return ((a, b) for a, b in pairs if (a.seen & b.seen).sum() >= FEWEST)
+    return ((a, b) for a, b in pairs if len(a.seen & b.seen) >= FEWEST)
 
 
 def _originals(root: Path) -> Iterator[_Animal]:
@@ -170,7 +169,7 @@ def _originals(root: Path) -> Iterator[_Animal]:
             for number, own in sorted(first.items()):
                 image = images[number]
                 animal = _animal(root / "data" / image["file_name"], *kinds[own["category_id"]], image, own)
-                if animal.seen.sum() >= FEWEST:
+                if len(animal.seen) >= FEWEST:
                     yield animal
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(path, AP10K, repr(error)) from None
