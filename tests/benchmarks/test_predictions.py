@@ -62,7 +62,7 @@ def test_labels_are_read_when_asked_for(tmp_path):
     np.testing.assert_array_equal(found["clip"], maps)
     found = load_folder(tmp_path, "segments", [STREET, replace(STREET, id="city/lane")])
     assert list(found) == ["city/street"]
-    assert (found["city/street"][0] == 700).all()
+    assert (found["city/street"] == 700).all()
     (tmp_path / "city" / "street.png").write_bytes(b"nothing")
     with pytest.raises(UnreadableFile, match=r"street\.png"):
         found["city/street"]
@@ -108,6 +108,7 @@ class Known:
 def test_a_run_gives_back_what_was_predicted(tmp_path, kind, sample, answer):
     Run(tmp_path / "run", {"kind": kind}).complete(Known({sample.id: answer}), [sample])
     found = load_run(tmp_path / "run", kind, [sample])[sample.id]
+    found = (found,) if kind == "segments" else found
     wanted = {"planes": answer.matrix, "joints": answer.matched}.get(kind, answer.labels)
     assert found is None if wanted is None else np.array_equal(found, wanted)
     if kind in ("masks", "segments"):

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from ..datasets.base import Kind
 from ..errors import InvalidInput, UnreadableFile
 from ..grid import corner_matrix
 from .runs import LABELS, label_paths, read_table
+from .scoring import OnDemand
 
 Origin = Literal["centre", "corner"]
 """What (0, 0) is: the centre of the first pixel, or its corner."""
@@ -34,30 +35,19 @@ Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.integer]
 
 
-class LabelFiles(Mapping[str, tuple[Labels, ...]]):
-    """Label maps on disk, read when they are asked for: of each frame of a clip, or the one of a photo.
+def _label_files(folder: Path, samples: Sequence[Sample]) -> OnDemand[Labels | tuple[Labels, ...]]:
+    """The label maps in a folder, of those samples that it holds."""
+    paths = {
+        sample.id: label_paths(folder, sample.id, len(sample.frames) if isinstance(sample, MaskClip) else None)
+        for sample in samples
+    }
+    clips = {sample.id for sample in samples if isinstance(sample, MaskClip)}
 
-    Args:
-        folder: that holds ``ID.png``, or ``ID/00000.png`` and so on.
-        samples: which are looked for.
-    """
+    def load(key: str) -> Labels | tuple[Labels, ...]:
+        maps = tuple(_labels(path) for path in paths[key])
+        return maps if key in clips else maps[0]
 
-    def __init__(self, folder: Path, samples: Sequence[Sample]) -> None:
-        self.paths: dict[str, tuple[Path, ...]] = {}
-        for sample in samples:
-            count = len(sample.frames) if isinstance(sample, MaskClip) else None
-            paths = tuple(label_paths(folder, sample.id, count))
-            if paths[0].exists():
-                self.paths[sample.id] = paths
-
-    def __getitem__(self, key: str) -> tuple[Labels, ...]:
-        return tuple(_labels(path) for path in self.paths[key])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.paths)
-
-    def __len__(self) -> int:
-        return len(self.paths)
+    return OnDemand([key for key, own in paths.items() if own[0].exists()], load)
 
 
 def _labels(path: Path) -> Labels:
@@ -74,7 +64,7 @@ def _labels(path: Path) -> Labels:
 
 
 Predictions = Mapping[str, Any]
-"""By the sample's id: (N, 2) points, (T, J, 2) joints, a (3, 3) matrix or None, or label maps."""
+"""By the sample's id, as ``scoring.predictions`` says."""
 
 
 def load_run(folder: Path, kind: Kind, samples: Sequence[Sample]) -> Predictions:
@@ -86,7 +76,7 @@ def load_run(folder: Path, kind: Kind, samples: Sequence[Sample]) -> Predictions
     if not (folder / "predictions.parquet").exists():
         raise UnreadableFile(f"{folder} holds no finished run; finish it by the same `diffsight bench run` command")
     if kind in ("masks", "segments"):
-        return LabelFiles(folder / LABELS, samples)
+        return _label_files(folder / LABELS, samples)
     rows = read_table(folder / "predictions.parquet").to_pylist()
     if kind == "planes":
         return {row["id"]: None if row["matrix"] is None else np.reshape(row["matrix"], (3, 3)) for row in rows}
@@ -95,7 +85,7 @@ def load_run(folder: Path, kind: Kind, samples: Sequence[Sample]) -> Predictions
     return {row["id"]: np.reshape(row["matched"], shapes[row["id"]]) for row in rows}
 
 
-def load_folder(folder: Path, kind: Kind, samples: Sequence[Sample], origin: Origin = "centre") -> Predictions:
+def load_folder(folder: Path, kind: Kind, samples: Sequence[Sample], origin: str = "centre") -> Predictions:
     """Read predictions in the plain format.
 
     Args:
@@ -107,10 +97,12 @@ def load_folder(folder: Path, kind: Kind, samples: Sequence[Sample], origin: Ori
     Raises:
         UnreadableFile: if the files are missing or damaged.
     """
+    if origin not in get_args(Origin):
+        raise InvalidInput(f"unknown origin {origin!r}; use {' or '.join(get_args(Origin))}")
     if not folder.is_dir():
         raise UnreadableFile(f"{folder} is no folder; give one with predictions")
     if kind in ("masks", "segments"):
-        return LabelFiles(folder, samples)
+        return _label_files(folder, samples)
     offset = 0.5 if origin == "centre" else 0.0
     if kind == "planes":
         found = _json(folder / "matrices.json")

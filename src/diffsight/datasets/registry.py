@@ -16,8 +16,7 @@ from .pf_willow import PF_WILLOW
 from .spair import SPAIR
 
 BENCHMARKS = {
-    own.name: own
-    for own in (SPAIR, PF_PASCAL, PF_WILLOW, CUB, AP10K, HPATCHES, DAVIS, JHMDB, COCO_STUFF, CITYSCAPES)
+    own.name: own for own in (SPAIR, PF_PASCAL, PF_WILLOW, CUB, AP10K, HPATCHES, DAVIS, JHMDB, COCO_STUFF, CITYSCAPES)
 }
 
 

@@ -71,7 +71,7 @@ def threshold(
         Pixels of the frame.
 
     Raises:
-        InvalidInput: for an unknown base, no keypoints to measure, or no length for ``fixed``.
+        InvalidInput: for an unknown base, no box or keypoints to measure, or no length for ``fixed``.
     """
     if base not in get_args(Base):
         raise InvalidInput(f"unknown threshold {base!r}; use {', '.join(get_args(Base))}")
@@ -80,9 +80,10 @@ def threshold(
             raise InvalidInput("a fixed threshold needs a length in pixels")
         return float(length)
     side = source if base == "source_bbox" else target
-    scale = frame.scale(side.size)
+    size = side.measure()
+    scale = frame.scale(size)
     if base == "image":
-        return float((scale * side.size[::-1]).max())
+        return float((scale * np.array(size[::-1])).max())
     if base in ("keypoints", "keypoints_padded"):
         if len(target.keypoints) == 0:
             raise InvalidInput("the target has no keypoints to measure a threshold by")
@@ -90,6 +91,8 @@ def threshold(
         if base == "keypoints_padded" and len(target.keypoints) < PADDED:
             corners = [np.minimum(corners[0], -1), np.maximum(corners[1], -1)]
         return float((corners[1] - corners[0]).max())
+    if side.box is None:
+        raise InvalidInput(f"the photos have no boxes to measure a threshold {base!r} by; use image or keypoints")
     x0, y0, x1, y1 = side.box
     if base == "cub_x_scale":
         return max(x1 - x0, y1 - y0) * float(scale[0])

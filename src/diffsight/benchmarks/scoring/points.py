@@ -45,7 +45,7 @@ def switches(protocol: PointProtocol, base: Base, averaging: Averaging, comparis
 
 def score_points(protocol: PointProtocol, samples: Sequence[PointPair], checked: Checked) -> Outcome:
     """Score pairs; those without a keypoint visible in both photos are skipped."""
-    usable = [sample for sample in samples if has_truth(sample)]
+    usable = [_measured(sample) for sample in samples if has_truth(sample)]
     if not usable:
         raise InvalidInput("no pair has a keypoint to score")
     names, categories = np.unique([sample.category for sample in usable], return_inverse=True)
@@ -71,13 +71,19 @@ def score_points(protocol: PointProtocol, samples: Sequence[PointPair], checked:
     )
 
 
+def _measured(sample: PointPair) -> PointPair:
+    """The pair with the sizes of its photos, read once where the benchmark does not state them."""
+    source, target = (replace(side, size=side.measure()) for side in (sample.source, sample.target))
+    return replace(sample, source=source, target=target)
+
+
 def _distances(protocol: PointProtocol, sample: PointPair, checked: Checked) -> npt.NDArray[np.float64]:
     """How far each predicted keypoint is off, in the protocol's frame; infinite where there is none."""
     truth = sample.target.keypoints
     found = checked.numbers(sample, truth.shape)
     if found is None:
         return np.full(len(truth), np.inf)
-    off = np.linalg.norm((found - truth) * protocol.frame.scale(sample.target.size), axis=1)
+    off = np.linalg.norm((found - truth) * protocol.frame.scale(sample.target.measure()), axis=1)
     lost = ~np.isfinite(off)
     if lost.any():
         checked.faults[NOT_FINITE].append(sample.id)
@@ -94,9 +100,15 @@ def _average(pck: Pck, averaging: Averaging) -> float:
 
 def _figures(protocol: PointProtocol, samples: Sequence[PointPair], pool: Pool) -> tuple[Figure, ...]:
     """Every flavour in the protocol's frame, those that it means first."""
-    bases = [base for base in BASES if base != "fixed" or protocol.length is not None]
-    if protocol.frame.kind != "squash":
-        bases.remove("cub_x_scale")  # where both axes have one scale it is the box's longer side
+    boxed = all(side.box is not None for sample in samples for side in (sample.source, sample.target))
+    usable: dict[Base, bool] = {
+        **dict.fromkeys(BASES, True),
+        "fixed": protocol.length is not None,
+        "bbox": boxed,
+        "source_bbox": boxed,
+        "cub_x_scale": boxed and protocol.frame.kind == "squash",  # with one scale for both axes it is bbox
+    }
+    bases = [base for base in BASES if usable[base]]
     alphas = sorted({*ALPHAS, *protocol.alphas})
     meant, others = {}, []
     for base in bases:
