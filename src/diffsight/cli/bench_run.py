@@ -19,6 +19,10 @@ Root = Annotated[Path, typer.Option(help="The benchmark's folder.")]
 Split = Annotated[str | None, typer.Option(help="Which part of it; the usual one if left out.")]
 
 
+SIDE_BY_SIDE = 4
+"""Metrics that fit beside each other on a line."""
+
+
 def register(bench: typer.Typer) -> None:
     """Add the commands."""
     bench.command("run")(run)
@@ -190,9 +194,20 @@ def _show(summary: Summary) -> None:
 
     console = Console()
     title = f"{summary.benchmark}, {summary.split}, {summary.samples} samples"
-    table = Table("metric", "switches", "value", title=title, title_justify="left")
-    for figure in sorted(summary.figures, key=lambda own: not own.main):
-        table.add_row(figure.metric, figure.switches, f"{figure.value:.1f}", style="bold" if figure.main else None)
+    figures = sorted(summary.figures, key=lambda own: not own.main)
+    values = {
+        (own.metric, own.switches): f"[bold]{own.value:.1f}[/bold]" if own.main else f"{own.value:.1f}"
+        for own in figures
+    }
+    metrics = list(dict.fromkeys(figure.metric for figure in summary.figures))
+    if len(metrics) <= SIDE_BY_SIDE:
+        table = Table("switches", *metrics, title=title, title_justify="left")
+        for switches in dict.fromkeys(figure.switches for figure in figures):
+            table.add_row(switches, *(values.get((metric, switches), "") for metric in metrics))
+    else:
+        table = Table("metric", "switches", "value", title=title, title_justify="left")
+        for (metric, switches), value in values.items():
+            table.add_row(metric, switches, value)
     console.print(table)
     for reason, count in summary.skipped:
         console.print(f"{count} x {reason}")
