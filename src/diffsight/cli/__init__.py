@@ -27,6 +27,8 @@ for _name in (
     "weights",
     "doctor",
     "bench",
+    "data",
+    "world",
     "train_pocket",
     "demo",
 ):
