@@ -28,6 +28,8 @@ for _name in (
     "doctor",
     "bench",
     "report",
+    "data",
+    "world",
     "train_pocket",
     "demo",
 ):
