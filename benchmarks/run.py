@@ -23,6 +23,7 @@ from typing import Any
 
 from harness import MIB, measure, resident
 from prompt import prompt_rows, prompting
+from scoring import scoring
 from video import propagation
 
 
@@ -283,6 +284,7 @@ PARTS: dict[str, Callable[[str], dict[str, Any]]] = {
     "prompt_rows": prompt_rows,
     "prompting": prompting,
     "propagation": propagation,
+    "scoring": scoring,
 }
 
 

@@ -38,10 +38,12 @@ class Frame:
 
     def scale(self, size: Size) -> Points:
         """(2,) pixels of the frame for each pixel of a photo of (height, width), along x and y."""
-        width_height = np.array(size[::-1], np.float64)
+        height, width = size
         if self.kind == "original":
-            return np.ones(2)
-        return self.side / (width_height if self.kind == "squash" else np.full(2, width_height.max()))
+            return np.array([1.0, 1.0])
+        if self.kind == "squash":
+            return np.array([self.side / width, self.side / height])
+        return np.array([self.side / max(size)] * 2)
 
     def __str__(self) -> str:
         if self.kind == "original":

@@ -48,17 +48,19 @@ def overlap(found: Labels, truth: Labels, classes: int) -> Overlap:
     """
     if found.shape != truth.shape:
         raise InvalidInput(f"labels of {found.shape} do not fit a truth of {truth.shape}")
-    valid = (truth >= 0) & (truth < classes)
-    own, true = found[valid], truth[valid].astype(np.int64)
-    if len(own) and not 0 <= own.min() <= own.max() <= VOID:
-        raise InvalidInput(f"labels go from {own.min()} to {own.max()}; use 0 to {VOID - 1}, and {VOID} for none")
-    seen = own != (255 if found.dtype == np.uint8 else VOID)
-    missed = np.bincount(true[~seen], minlength=classes)
-    if not seen.all():
-        own, true = own[seen], true[seen]
-    columns = max(classes, int(own.max()) + 1 if len(own) else 0)
-    shared = np.bincount(true * columns + own, minlength=classes * columns).reshape(classes, columns)
-    return Overlap(shared, missed)
+    none = 255 if found.dtype == np.uint8 else VOID
+    seen = found != none
+    labels = found if seen.all() else np.where(seen, found, 0)
+    if labels.size and not 0 <= labels.min() <= labels.max() < VOID:
+        raise InvalidInput(f"labels go from {labels.min()} to {labels.max()}; use 0 to {VOID - 1}, and {VOID} for none")
+    columns = max(classes, int(labels.max(initial=0)) + 1)
+    # one row more for pixels that are not counted, one column more for those without a segment
+    height, width = classes + 1, columns + 1
+    small = np.min_scalar_type(height * width)  # a fraction of the memory, and of the time
+    rows = np.where((truth >= 0) & (truth < classes), truth, classes).astype(small)
+    cells = rows * small.type(width) + np.where(seen, labels, columns).astype(small)
+    table = np.bincount(cells.ravel(), minlength=height * width).reshape(height, width)
+    return Overlap(table[:classes, :columns], table[:classes, columns])
 
 
 def assign(pixels: Overlap, *, present_only: bool = False) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -144,8 +146,8 @@ def label_borders(labels: Labels, valid: npt.NDArray[np.bool_]) -> npt.NDArray[n
     for down, right in ((0, 1), (1, 0), (1, 1)):
         here = slice(None, -down or None), slice(None, -right or None)
         there = slice(down, None), slice(right, None)
-        borders[here] |= (labels[here] != labels[there]) & valid[here] & valid[there]
-    return borders
+        borders[here] |= (labels[here] != labels[there]) & valid[there]
+    return borders & valid
 
 
 @dataclass(frozen=True)

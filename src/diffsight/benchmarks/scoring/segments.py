@@ -41,7 +41,7 @@ def nearest(labels: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
     height, width = labels.shape
     short = min(height, width)
     steps = ((np.arange(side) + 0.5) * short / side).astype(int)
-    return labels[(height - short) // 2 + steps[:, None], (width - short) // 2 + steps]
+    return labels[(height - short) // 2 + steps][:, (width - short) // 2 + steps]
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,11 @@ def score_segments(
     photos = []
     for sample in samples:
         side = protocol.side or sample.side
-        truth = sample.classes[nearest(load_labels(sample.labels), side)]
+        truth = sample.classes.astype(np.int16)[nearest(load_labels(sample.labels), side)]
         own = checked.labels(sample, {(side, side), (sample.side, sample.side)})
-        found = np.full(truth.shape, VOID, np.uint16) if own is None else nearest(own, side)
+        found = (
+            np.full(truth.shape, VOID, np.uint16) if own is None else own if len(own) == side else nearest(own, side)
+        )
         pixels = overlap(found, truth, classes)
         if pixels.shared.any() or pixels.missed.any():
             photos.append(_Photo(sample, pixels, boundary_f(found, truth, classes)))
