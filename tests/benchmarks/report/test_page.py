@@ -156,7 +156,7 @@ def spoil_scores(folder):
         (lambda folder: (folder / "config.json").unlink(), "is no run folder, as it has no config.json"),
         (
             lambda folder: (folder / "summary.json").unlink(),
-            r"is not scored yet; run `diffsight bench score .*a` first",
+            "is not scored yet; run `diffsight bench score .*a`",
         ),
         (lambda folder: (folder / "summary.json").write_text('{"benchmark": '), "summary.json is no summary of a run"),
         (lambda folder: (folder / "config.json").write_text("[]"), "config.json holds no facts by name"),

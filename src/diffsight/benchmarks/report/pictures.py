@@ -148,12 +148,9 @@ def _segments(sample: LabelledPhoto, labels: Path) -> tuple[View, ...]:
     photo = ImageOps.fit(Image.fromarray(load_picture(sample.photo).array()), square, Image.Resampling.BILINEAR)
     picture = load_picture(photo)
     classes = sample.classes[values]
-    found, truth = (
-        np.asarray(_label_image(labels)).astype(np.uint16),
-        np.where(classes < 0, VOID, classes).astype(np.uint16),
-    )
+    found, truth = np.asarray(_label_image(labels)), np.where(classes < 0, VOID, classes)
     shown = ("segments found", found), ("true classes", truth)
-    views = (View(name, draw_segments(picture, _segmentation(own))) for name, own in shown)
+    views = (View(name, draw_segments(picture, _segmentation(own.astype(np.uint16)))) for name, own in shown)
     return (View("photo", photo), *views)
 
 
