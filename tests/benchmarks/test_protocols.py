@@ -10,14 +10,14 @@ from diffsight.errors import InvalidInput
     ("benchmark", "names"),
     [
         ("spair", ["dift", "hedlin", "geoaware"]),
-        ("pf_pascal", ["img", "geoaware"]),
-        ("pf_willow", ["kp_extent", "kp_padded", "img", "hedlin"]),
+        ("pf-pascal", ["img", "geoaware"]),
+        ("pf-willow", ["kp_extent", "kp_padded", "img", "hedlin"]),
         ("cub", ["hedlin", "asic", "neural_congealing"]),
-        ("ap10k", ["geoaware"]),
+        ("ap-10k", ["geoaware"]),
         ("hpatches", ["dift"]),
         ("davis", ["official"]),
         ("jhmdb", ["videowalk", "strict"]),
-        ("coco_stuff", ["diffseg", "picie", "diffcut"]),
+        ("coco-stuff", ["diffseg", "picie", "diffcut"]),
         ("cityscapes", ["diffseg", "picie", "diffcut"]),
     ],
 )
@@ -33,10 +33,10 @@ def test_every_benchmark_has_the_protocols_of_the_papers(benchmark, names):
         ("spair", "dift", "bbox", ("per_image", "per_point"), (0.1,), "<=", "original pixels"),
         ("spair", "hedlin", "source_bbox", ("per_image",), (0.1, 0.05), "<=", "squashed to 512 x 512"),
         ("spair", "geoaware", "bbox", ("per_image", "per_point"), (0.1, 0.05, 0.01), "<", "padded to 840 x 840"),
-        ("pf_pascal", "img", "image", ("per_image",), (0.1, 0.05, 0.15), "<=", "original pixels"),
-        ("pf_pascal", "geoaware", "image", ("per_image",), (0.1, 0.05, 0.15), "<", "padded to 840 x 840"),
+        ("pf-pascal", "img", "image", ("per_image",), (0.1, 0.05, 0.15), "<=", "original pixels"),
+        ("pf-pascal", "geoaware", "image", ("per_image",), (0.1, 0.05, 0.15), "<", "padded to 840 x 840"),
         (
-            "pf_willow",
+            "pf-willow",
             "kp_padded",
             "keypoints_padded",
             ("per_image",),
@@ -57,12 +57,12 @@ def test_switches_of_keypoints(benchmark, name, base, averaging, alphas, compari
 
 def test_switches_of_others():
     assert [own.strict for own in PROTOCOLS["jhmdb"] if isinstance(own, JointProtocol)] == [False, True]
-    switches = [(own.matching, own.side) for own in PROTOCOLS["coco_stuff"] if isinstance(own, SegmentProtocol)]
+    switches = [(own.matching, own.side) for own in PROTOCOLS["coco-stuff"] if isinstance(own, SegmentProtocol)]
     assert switches == [("per_image", None), ("dataset", None), ("per_image", 128)]
 
 
 def test_unknown_names_list_the_known_ones():
     with pytest.raises(InvalidInput, match="unknown protocol 'dfit' of spair; use dift, hedlin, geoaware"):
         protocol("spair", "dfit")
-    with pytest.raises(InvalidInput, match="unknown benchmark 'spare'; use spair, pf_pascal"):
+    with pytest.raises(InvalidInput, match="unknown benchmark 'spare'; use spair, pf-pascal"):
         protocol("spare")

@@ -5,7 +5,7 @@ import re
 
 from diffsight.benchmarks.published import TABLE, all_published, published
 
-NAMES = {"spair", "pf_pascal", "pf_willow", "cub", "ap10k", "hpatches", "davis", "jhmdb", "coco_stuff", "cityscapes"}
+NAMES = {"spair", "pf-pascal", "pf-willow", "cub", "ap-10k", "hpatches", "davis", "jhmdb", "coco-stuff", "cityscapes"}
 CATEGORIES = 18
 
 
@@ -42,7 +42,7 @@ def test_rows_of_single_categories_say_so():
     rows = [row for row in published("spair", "PCK@0.1") if row.method == "DIFT (SD)" and row.category]
     assert len({row.category for row in rows}) == len(rows) == CATEGORIES
     assert {row.protocol for row in rows} == {"per point, bbox"}
-    assert not any(row.category for row in published("coco_stuff", "mIoU"))
+    assert not any(row.category for row in published("coco-stuff", "mIoU"))
 
 
 def test_nothing_is_known_of_unknown_metrics():

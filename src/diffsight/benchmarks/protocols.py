@@ -125,7 +125,7 @@ PROTOCOLS: dict[str, tuple[Protocol, ...]] = {
             PADDED,
         ),
     ),
-    "pf_pascal": (
+    "pf-pascal": (
         PointProtocol("img", "Cho et al. 2021 (CATs, arXiv 2106.02520)", "image", alphas=(0.1, 0.05, 0.15)),
         PointProtocol(
             "geoaware",
@@ -136,7 +136,7 @@ PROTOCOLS: dict[str, tuple[Protocol, ...]] = {
             frame=PADDED,
         ),
     ),
-    "pf_willow": (
+    "pf-willow": (
         PointProtocol("kp_extent", "Ham et al. 2016 (Proposal Flow)", "keypoints", alphas=(0.1, 0.05, 0.15)),
         PointProtocol(
             "kp_padded",
@@ -159,7 +159,7 @@ PROTOCOLS: dict[str, tuple[Protocol, ...]] = {
             "neural_congealing", "Ofri-Amar et al. 2023 (arXiv 2302.03956)", "image", ("per_category",), frame=CROPPED
         ),
     ),
-    "ap10k": (
+    "ap-10k": (
         PointProtocol(
             "geoaware",
             "Zhang et al. 2024 (arXiv 2311.17034)",
@@ -176,7 +176,7 @@ PROTOCOLS: dict[str, tuple[Protocol, ...]] = {
         JointProtocol("videowalk", "Jabri et al. 2020 (arXiv 2006.14613)", strict=False),
         JointProtocol("strict", "joints that were not found are wrong", strict=True),
     ),
-    "coco_stuff": SEGMENTS,
+    "coco-stuff": SEGMENTS,
     "cityscapes": SEGMENTS,
 }
 """Of each benchmark, the usual one first."""

@@ -88,7 +88,7 @@ def segments_run(folder: Path) -> Path:
     )
     rows = [{"id": f"{i:012d}", "category": "all", "score": 20.0 + i} for i in range(4)]
     pq.write_table(pa.Table.from_pylist(rows), _made(folder) / "scores.parquet")
-    summary = Summary("coco_stuff", "val", "diffseg", 4, (), figures, (("all", 4, 23.456),))
+    summary = Summary("coco-stuff", "val", "diffseg", 4, (), figures, (("all", 4, 23.456),))
     return save_run(folder, summary, folder / "gone", method="diffseg")
 
 

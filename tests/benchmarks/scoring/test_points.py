@@ -30,7 +30,7 @@ def value(summary, metric, switches):
     return found
 
 
-@pytest.mark.parametrize("benchmark", ["spair", "pf_pascal", "pf_willow", "cub", "ap10k"])
+@pytest.mark.parametrize("benchmark", ["spair", "pf-pascal", "pf-willow", "cub", "ap-10k"])
 def test_perfect_predictions_score_100_by_every_flavour(benchmark):
     samples = many(20)
     for own in PROTOCOLS[benchmark]:
