@@ -9,15 +9,17 @@ from diffsight.datasets import benchmark, files_of
 from diffsight.datasets.cityscapes import CLASSES, TABLE, WORLD
 from diffsight.errors import UnreadableFile
 from diffsight.images import load_picture
+from diffsight.video.masks import load_labels
 from diffsight.world import CLUTTER, RESERVED, make_scene
 
 CITYSCAPES = benchmark("cityscapes")
+FIRST = RESERVED + 2  # clutter hides something in the second and the third scene from here
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     root = tmp_path_factory.mktemp("cityscapes")
-    CITYSCAPES.write_world(root, RESERVED, 3)
+    CITYSCAPES.write_world(root, FIRST, 3)
     return root
 
 
@@ -35,11 +37,12 @@ def test_the_world_written_is_the_world_read(tree):
     samples = CITYSCAPES.samples(tree)
     assert [sample.id for sample in samples] == [f"world_{i:06d}_000000" for i in range(3)]
     for number, sample in enumerate(samples):
-        scene = make_scene(RESERVED + number, 128, 256, count=2 + number % 2)
+        scene = make_scene(FIRST + number, 128, 256, count=2 + number % 2)
         truth = np.full((128, 256), CLASSES.index("road"))
         for i, thing in enumerate(scene.objects, 1):
             truth[scene.instances == i] = CLASSES.index(WORLD[thing.category])
         truth[scene.instances == CLUTTER] = -1
+        assert (load_labels(sample.labels)[scene.instances == CLUTTER] == 4).all()
         picture, labels = sample.load()
         assert picture.size == (512, 512)
         np.testing.assert_array_equal(labels, truth[:, 64:-64].repeat(4, axis=0).repeat(4, axis=1))

@@ -9,9 +9,11 @@ from PIL import Image
 from diffsight.datasets import benchmark, files_of
 from diffsight.datasets.coco_stuff import CLASSES, TABLE
 from diffsight.errors import UnreadableFile
+from diffsight.video.masks import load_labels
 from diffsight.world import CLUTTER, RESERVED, make_scene
 
 COCO = benchmark("coco-stuff")
+FIRST = RESERVED + 2  # clutter hides something in the second and the third scene from here
 
 STUFF = """
 17 17 22 20 20 22 15 25 16 13 12 12 17 17 23 15 15 17 15 21
@@ -26,7 +28,7 @@ STUFF = """
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     root = tmp_path_factory.mktemp("coco")
-    COCO.write_world(root, RESERVED, 3)
+    COCO.write_world(root, FIRST, 3)
     return root
 
 
@@ -48,11 +50,12 @@ def test_the_world_written_is_the_world_read(tree):
     kinds |= dict.fromkeys(("boat", "aeroplane"), "vehicle") | dict.fromkeys(("bird", "fish", "dog"), "animal")
     kinds |= {"butterfly": "animal", "flower": "plant"}
     for number, sample in enumerate(samples):
-        scene = make_scene(RESERVED + number, 128, 160, count=2 + number % 2)
+        scene = make_scene(FIRST + number, 128, 160, count=2 + number % 2)
         truth = np.full((128, 160), list(CLASSES).index("wall"))
         for i, thing in enumerate(scene.objects, 1):
             truth[scene.instances == i] = list(CLASSES).index(kinds[thing.category])
         truth[scene.instances == CLUTTER] = -1
+        assert (load_labels(sample.labels)[scene.instances == CLUTTER] == 255).all()
         picture, labels = sample.load()
         assert picture.size == labels.shape == (512, 512)
         np.testing.assert_array_equal(labels, truth[:, 16:-16].repeat(4, axis=0).repeat(4, axis=1))
@@ -61,21 +64,22 @@ def test_the_world_written_is_the_world_read(tree):
         assert all(path.exists() for path in files_of(sample))
 
 
-def test_cropped_and_resized_by_hand(tmp_path):
-    """A photo of 3 x 8 pixels leaves its columns 2 to 4; brought to 6, each pixel is mixed with its neighbours."""
+@pytest.mark.parametrize("axes", [(0, 1, 2), (1, 0, 2)], ids=["wide", "high"])
+def test_cropped_and_resized_by_hand(tmp_path, axes):
+    """Of a photo of 3 x 8 pixels the columns 2 to 4 are left; brought to 6, each pixel is mixed with its neighbours."""
     photo, values = np.zeros((3, 8, 3), np.uint8), np.full((3, 8), 255, np.uint8)
     photo[:, 3], values[:, 2:5] = 240, [0, 15, 181]
     (tmp_path / "val2017").mkdir()
     (tmp_path / "annotation_val2017").mkdir()
-    Image.fromarray(values).save(tmp_path / "annotation_val2017" / "7.png")
-    Image.fromarray(photo).save(tmp_path / "7.png")
+    Image.fromarray(values.transpose(axes[:2])).save(tmp_path / "annotation_val2017" / "7.png")
+    Image.fromarray(photo.transpose(axes)).save(tmp_path / "7.png")
     (tmp_path / "7.png").rename(tmp_path / "val2017" / "7.jpg")
     (tmp_path / "Coco164kFull_Stuff_Coarse_7.txt").write_text("7")
     (sample,) = COCO.samples(tmp_path)
     for side, shown, classes in ((6, [0, 60, 180, 180, 60, 0], [9, 9, 7, 7, 24, 24]), (1, [240], [7])):
         picture, labels = type(sample)(sample.id, sample.photo, sample.labels, sample.classes, side).load()
-        assert picture.array()[:, :, 0].tolist() == [shown] * side
-        assert labels.tolist() == [classes] * side
+        assert picture.array()[:, :, 0].transpose(axes[:2]).tolist() == [shown] * side
+        assert labels.transpose(axes[:2]).tolist() == [classes] * side
 
 
 def test_wrong_roots_and_damaged_files(tree, tmp_path):

@@ -41,12 +41,16 @@ def test_the_world_written_is_the_world_read(tree):
             np.testing.assert_array_equal(load_picture(photo).array(), scene.image)
 
 
-def test_hips_lie_on_the_person():
+def test_hips_are_where_legs_begin():
+    """On the person, and much nearer to the belt than the knees are."""
     for seed in range(5):
         for scene in make_clip(RESERVED + seed, 4, kinds=("person",)):
-            hips = joints_of(scene.objects[0])[5:7].astype(int)
-            for x, y in hips[((hips >= 0) & (hips < 128)).all(axis=1)]:
-                assert scene.instances[y, x] in (1, CLUTTER)
+            joints = dict(zip(JOINTS, joints_of(scene.objects[0]), strict=True))
+            for side in ("left", "right"):
+                hip, knee = joints[f"{side} hip"], joints[f"{side} knee"]
+                x, y = hip.astype(int)
+                assert not ((hip >= 0) & (hip < 128)).all() or scene.instances[y, x] in (1, CLUTTER)
+                assert np.linalg.norm(hip - joints["belly"]) < 0.6 * np.linalg.norm(knee - joints["belly"])
 
 
 def test_files_count_the_centre_of_the_first_pixel_as_one(tree, tmp_path):

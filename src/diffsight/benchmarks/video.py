@@ -12,12 +12,12 @@ import numpy.typing as npt
 import torch
 
 from ..backbones.base import Backbone
-from ..errors import UnreadableFile
+from ..datasets import davis
 from ..grid import Points
 from ..images import load_picture
 from ..types import Picture
 from ..video import labels as video_labels
-from ..video.frames import Frame, photos_of
+from ..video.frames import Frame
 from ..video.labels import read_mask, read_points
 from ..video.masks import load_labels
 from ..video.propagate import Memory, Propagation
@@ -83,24 +83,15 @@ def davis_clips(root: Path, length: int | None = None) -> Iterator[Clip]:
     Raises:
         UnreadableFile: if the list, a clip or a mask is missing.
     """
-    listed = root / "ImageSets" / "2017" / "val.txt"
-    try:
-        names = listed.read_text().split()
-    except OSError as error:
-        raise UnreadableFile(f"{listed} cannot be read ({error.strerror}); give a folder in DAVIS's layout") from None
-    for name in names:
-        folder = root / "JPEGImages" / "480p" / name
-        if not folder.is_dir():
-            raise UnreadableFile(f"{folder} does not exist; give a folder in DAVIS's layout")
-        photos = photos_of(folder)[:length]
-        masks = [load_labels(root / "Annotations" / "480p" / name / f"{photo.stem}.png") for photo in photos]
-        none = [np.zeros(0)] * len(photos)
+    for own in davis.read(root, "val"):
+        frames = [load_picture(path) for path in own.frames[:length]]
+        none = [np.zeros(0)] * len(frames)
         yield Clip(
-            name,
-            [load_picture(photo) for photo in photos],
-            masks,
-            [np.zeros((0, 2))] * len(photos),
-            [own.astype(bool) for own in none],
+            own.id,
+            frames,
+            [load_labels(path) for path in own.masks[:length]],
+            [np.zeros((0, 2))] * len(frames),
+            [empty.astype(bool) for empty in none],
             none,
         )
 

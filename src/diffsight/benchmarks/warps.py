@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,8 @@ import numpy.typing as npt
 import torch
 
 from ..backbones.base import Backbone
+from ..datasets import hpatches
 from ..errors import InvalidInput, UnreadableFile
-from ..grid import corner_matrix
-from ..images import load_picture
 from ..matching.aligner import Aligner
 from ..matching.homography import EstimateSettings
 from ..matching.keypoints import Detector
@@ -24,17 +22,6 @@ from ..world import RESERVED, make_warp_pair
 from .metrics import HomographyScore, corner_error, homography_score, matching_accuracy
 
 SIDE = 128
-BIG = (
-    "i_contruction",
-    "i_crownnight",
-    "i_dc",
-    "i_pencils",
-    "i_whitebuilding",
-    "v_artisans",
-    "v_astronautis",
-    "v_talent",
-)
-"""Sequences of HPatches that are left out, as everybody does, because of their size."""
 
 
 @dataclass(frozen=True)
@@ -92,37 +79,21 @@ def world_warps(count: int, first: int = RESERVED, strength: float = 0.25) -> li
 
 
 def folder_warps(folder: Path) -> list[PlanePair]:
-    """Read pairs in the layout of HPatches: ``NAME/1.EXT``, ``NAME/K.EXT`` and ``NAME/H_1_K`` (3x3, text).
-
-    The matrices count the centre of the first pixel as (0, 0). Pairs are grouped by the letter before an underscore
-    (``i`` illumination, ``v`` viewpoint); eight large sequences are left out.
+    """Read pairs from a folder in HPatches's layout, or laid out alike; they are grouped by light and viewpoint.
 
     Raises:
-        UnreadableFile: for a photo or matrix that cannot be read.
+        UnreadableFile: for a folder, photo or matrix that cannot be read.
         InvalidInput: if there is no pair.
     """
-    pairs = []
-    for path in sorted(folder.glob("*/H_1_*")):
-        if path.parent.name in BIG:
-            continue
-        try:
-            matrix = np.loadtxt(path).reshape(3, 3)
-        except (OSError, ValueError) as error:
-            raise UnreadableFile(f"cannot read a 3x3 matrix from {path} ({error})") from None
-        photos = (_numbered(path.parent, number) for number in ("1", path.name.rsplit("_", 1)[1]))
-        group = match.group(1) if (match := re.match(r"([iv])_", path.parent.name)) else "all"
-        first, second = (load_picture(photo) for photo in photos)
-        pairs.append(PlanePair(group, first, second, corner_matrix(matrix)))
+    if not folder.is_dir():
+        raise UnreadableFile(f"{folder} is no folder; give a folder of folders with 1.jpg, 2.jpg and H_1_2 each")
+    pairs = [
+        PlanePair(own.category, own.source.load(), own.target.load(), own.homography)
+        for own in hpatches.read(folder, "test")
+    ]
     if not pairs:
         raise InvalidInput(f"{folder} holds no pairs; give a folder of folders with 1.jpg, 2.jpg and H_1_2 each")
     return pairs
-
-
-def _numbered(folder: Path, number: str) -> Path:
-    found = sorted(path for path in folder.glob(f"{number}.*"))
-    if not found:
-        raise UnreadableFile(f"{folder} holds no photo {number}.ppm (or .jpg, .png)")
-    return found[0]
 
 
 def run_warps(

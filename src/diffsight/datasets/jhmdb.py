@@ -56,9 +56,8 @@ def _clip(root: Path, action: str, video: str) -> JointClip:
 
 def _joints(path: Path) -> npt.NDArray[np.float64]:
     """(T, 15, 2) of a file, which counts the centre of the first pixel as (1, 1)."""
-    facts = read_mat(path, JHMDB)
-    places = np.asarray(facts.get("pos_img"))
-    if places.dtype.kind != "f" or places.shape[:2] != (2, len(JOINTS)):
+    places = np.asarray(read_mat(path, JHMDB).get("pos_img"))
+    if places.shape[:2] != (2, len(JOINTS)):
         raise damaged(path, JHMDB, f"no pos_img of 2 x {len(JOINTS)} x frames")
     return places.reshape(2, len(JOINTS), -1).transpose(2, 1, 0) - 0.5
 
