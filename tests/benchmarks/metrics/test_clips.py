@@ -113,8 +113,13 @@ def test_joint_pck_is_the_mean_over_joints_of_all_clips():
     clips = [np.array([[0.0, 9.0]]), np.array([[0.0, 0.0], [0.0, np.nan], [9.0, np.nan]])]
     assert joint_pck(clips, 0.1) == pytest.approx(100 * (3 / 4 + 1 / 2) / 2)
     assert joint_pck([clips[1][1:, 1:], np.zeros((1, 1))], 0.1) == 100
-    with pytest.raises(InvalidInput, match="no joint"):
-        joint_pck([np.full((2, 2), np.nan)], 0.1)
+    assert np.isnan(joint_pck([np.full((2, 2), np.nan)], 0.1))
+
+
+def test_alpha_is_a_fraction_of_each_frames_own_box():
+    truth = np.stack([SQUARE, SQUARE, 2 * SQUARE])
+    found = truth + np.array([3.0, 0])
+    np.testing.assert_allclose(joint_errors(found, truth), [[0.1] * 4, [0.05] * 4])
 
 
 def test_a_box_without_extent_makes_all_wrong():

@@ -187,6 +187,10 @@ def test_borders_lie_between_valid_pixels_only():
     valid[:, 2:] = False
     rows = ["".join("01"[int(v)] for v in row) for row in label_borders(labels, valid)]
     assert rows == ["0000", "1100", "0000"]
+    corner = label_borders(grid("00", "01"), np.ones((2, 2), bool))
+    assert corner.tolist() == [[True, True], [True, False]]
+    left = np.array([[False, True, True]])
+    assert label_borders(grid("012"), left).tolist() == [[False, True, False]]
 
 
 def test_boundary_f_of_halves():

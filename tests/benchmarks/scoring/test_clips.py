@@ -123,6 +123,19 @@ def test_joints_not_found_are_left_out_or_wrong():
     assert dict(lenient.curve)[0.16] == 0
 
 
+def test_clips_without_a_joint_found_are_left_out_and_said_so():
+    found = {**{s.id: s.joints for s in JOINTS}, "c": np.full(JOINTS[2].joints.shape, -1.0)}
+    summary, rows = score("jhmdb", "test", LENIENT, JOINTS, found)
+    assert [row.id for row in rows] == ["a", "b"]
+    assert summary.by_category == (("jump", 2, 100.0),)
+    assert summary.skipped == (("clip without a joint found", 1),)
+    none = {s.id: np.full(s.joints.shape, -1.0) for s in JOINTS}
+    with pytest.raises(InvalidInput, match="no joint was found"):
+        score("jhmdb", "test", LENIENT, JOINTS, none)
+    strict, _ = score("jhmdb", "test", STRICT, JOINTS, none)
+    assert [own.value for own in strict.figures] == [0, 0]  # by the other rule there is nothing to score
+
+
 def test_joints_that_do_not_fit():
     found = {s.id: s.joints.copy() for s in JOINTS}
     found["a"][1, 0, 1] = np.nan

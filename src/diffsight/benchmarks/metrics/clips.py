@@ -120,12 +120,12 @@ def joint_pck(errors: Sequence[npt.NDArray[np.float64]], alpha: float) -> float:
         errors: of each clip, as ``joint_errors`` gives them.
         alpha: the bound, included.
 
-    Raises:
-        InvalidInput: if nothing counts.
+    Returns:
+        Percent; NaN if nothing counts.
     """
     pooled = np.concatenate(errors)
     counted = (~np.isnan(pooled)).sum(axis=0)
     if not counted.any():
-        raise InvalidInput("no joint was found in any frame, so there is none to score")
+        return float("nan")
     hits = (pooled <= alpha).sum(axis=0)
     return 100 * float((hits[counted > 0] / counted[counted > 0]).mean())

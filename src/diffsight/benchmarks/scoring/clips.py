@@ -66,21 +66,26 @@ def score_joints(protocol: JointProtocol, samples: Sequence[JointClip], checked:
         strict: [joint_errors(own, sample.joints, strict=strict) for own, sample in zip(found, samples, strict=True)]
         for strict in (protocol.strict, not protocol.strict)
     }
-    main = errors[protocol.strict]
+    scored = [i for i, own in enumerate(errors[protocol.strict]) if not np.isnan(own).all()]
+    if not scored:
+        raise InvalidInput("no joint was found in any clip, and such joints are left out; score by protocol strict")
+    main = [errors[protocol.strict][i] for i in scored]
+    headline = protocol.alphas[0]
     figures = [
-        Figure(f"PCK@{alpha:g}", f"{JOINTS[strict]}, first frame left out, <=", joint_pck(own, alpha), main=own is main)
+        Figure(f"PCK@{alpha:g}", f"{JOINTS[strict]}, first frame left out, <=", value, main=strict == protocol.strict)
         for strict, own in errors.items()
         for alpha in protocol.alphas
+        if not np.isnan(value := joint_pck(own, alpha))
     ]
-    headline = protocol.alphas[0]
     return Outcome(
         rows=tuple(
-            Row(sample.id, sample.category, _share(own, headline)) for sample, own in zip(samples, main, strict=True)
+            Row(samples[i].id, samples[i].category, _share(own, headline)) for i, own in zip(scored, main, strict=True)
         ),
         figures=tuple(figures),
         by_category=by_category(
-            [sample.category for sample in samples], lambda own: joint_pck([main[i] for i in own], headline)
+            [samples[i].category for i in scored], lambda own: joint_pck([main[i] for i in own], headline)
         ),
+        skipped=skipped("clip without a joint found", len(samples) - len(scored)),
         curve=tuple((alpha, joint_pck(main, alpha)) for alpha in CURVE),
     )
 
@@ -97,5 +102,4 @@ def _joints(sample: JointClip, checked: Checked) -> npt.NDArray[np.float64]:
 
 
 def _share(errors: npt.NDArray[np.float64], alpha: float) -> float:
-    counted = ~np.isnan(errors)
-    return 100 * float((errors[counted] <= alpha).mean()) if counted.any() else float("nan")
+    return 100 * float((errors[~np.isnan(errors)] <= alpha).mean())

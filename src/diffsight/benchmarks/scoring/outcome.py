@@ -17,7 +17,7 @@ class Row:
         category: of the sample.
         score: percent, by the protocol's headline: share of a pair's keypoints; 100 less the corner error's share of
             the largest that is allowed; J&F of a clip's objects; share of a clip's joints; mean IoU of a photo's
-            classes. NaN where nothing of the sample counts.
+            classes.
     """
 
     id: str
