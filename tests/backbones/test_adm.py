@@ -10,9 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffsight.backbones.adm import ADM_TASKS, adm_taps, load_adm
+from diffsight.backbones.adm import adm_taps, load_adm
 from diffsight.backbones.adm_layout import RELEASED, AdmConfig
 from diffsight.backbones.base import Card
+from diffsight.backbones.cards import ADM_TASKS
 from diffsight.errors import InvalidInput, ModelUnavailable
 from diffsight.images import load_picture
 from diffsight.matching import nearest

@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from diffsight.backbones import vit
-from diffsight.backbones.base import Card
-from diffsight.backbones.common import clean_settings
+from diffsight.backbones.base import Card, clean_settings
+from diffsight.backbones.cards import CLIP_TASKS, DINO_TASKS, DINOV2_TASKS
 from diffsight.backbones.vit import load_vit
 from diffsight.errors import InvalidInput, ModelUnavailable
 from diffsight.images import load_picture
@@ -281,7 +280,7 @@ def test_encoding_is_certain_and_takes_no_noise(tiny):
     assert tiny["clip"].add_noise(posterior.mean, torch.ones_like(posterior.mean), 500) is posterior.mean
 
 
-@pytest.mark.parametrize(("tasks", "patch"), [(vit.DINO_TASKS, 8), (vit.DINOV2_TASKS, 14), (vit.CLIP_TASKS, 14)])
+@pytest.mark.parametrize(("tasks", "patch"), [(DINO_TASKS, 8), (DINOV2_TASKS, 14), (CLIP_TASKS, 14)])
 def test_settings_suit_the_published_networks(tasks, patch):
     assert set(tasks) == {"semantic", "geometric", "temporal", "segmentation"}
     for row in tasks.values():

@@ -16,20 +16,12 @@ from torch import Tensor
 from ..errors import ModelUnavailable
 from ..types import Capture, Posterior, Taps
 from .adm_layout import DOWN, FIXED, RELEASED, UP, AdmConfig, convert
-from .base import Card, ReadSettings, Tap, TapTable, Task
+from .base import Card, Tap, TapTable
 from .capture import run_tapped
 from .common import Textless
 from .diffusion import DiffusionBackbone
 from .parts import load_part
 from .weights.files import read_state
-
-ADM_TASKS: dict[Task, ReadSettings] = {
-    "semantic": ReadSettings(stage="out4", timestep=101, ensemble=8, size=(512, 512)),
-    "geometric": ReadSettings(stage="out11", timestep=41, ensemble=4, size=(768, 768)),
-    "temporal": ReadSettings(stage="out7", timestep=51, ensemble=4, size=(480, 832)),
-    "segmentation": ReadSettings(stage="out4", timestep=101, ensemble=1, size=(512, 512)),
-}
-"""The settings of the DIFT paper, which cuts no photos into parts with this network: there they are our choice."""
 
 
 def adm_taps(config: Any) -> TapTable:

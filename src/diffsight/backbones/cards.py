@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .adm import ADM_TASKS
-from .base import Card, ReadSettings, Task
-from .vgg import VGG_TASKS
-from .vit import CLIP_TASKS, DINO_TASKS, DINOV2_TASKS
+from ..grid import FitKind, Size
+from .base import Card, ReadSettings, Task, clean_settings
 
 POCKET_TASKS: dict[Task, ReadSettings] = {
     "semantic": ReadSettings(stage="up1.a0", timestep=20, ensemble=2, size=(96, 96)),
@@ -39,6 +37,41 @@ XL_TASKS: dict[Task, ReadSettings] = {
     "segmentation": ReadSettings(stage="down.self", timestep=50, ensemble=1, size=(1024, 1024)),
 }
 """Stage and timestep of matching as later work uses them, segmentation as DiffCut (arXiv 2406.02842); no figure yet."""
+
+ADM_TASKS: dict[Task, ReadSettings] = {
+    "semantic": ReadSettings(stage="out4", timestep=101, ensemble=8, size=(512, 512)),
+    "geometric": ReadSettings(stage="out11", timestep=41, ensemble=4, size=(768, 768)),
+    "temporal": ReadSettings(stage="out7", timestep=51, ensemble=4, size=(480, 832)),
+    "segmentation": ReadSettings(stage="out4", timestep=101, ensemble=1, size=(512, 512)),
+}
+"""The settings of the DIFT paper, which cuts no photos into parts with this network: there they are our choice."""
+
+VGG_TASKS: dict[Task, ReadSettings] = {
+    "semantic": clean_settings("relu4_4", (512, 512)),
+    "geometric": clean_settings("relu3_4", (768, 768)),
+    "temporal": clean_settings("relu4_4", (480, 832)),
+    "segmentation": clean_settings("relu4_4", (512, 512)),
+}
+"""Our choice: the methods that this package reproduces publish no setting for VGG."""
+
+
+def _vit_tasks(
+    semantic: int, geometric: int, temporal: Size, segmentation: int, fit: FitKind = "stretch"
+) -> dict[Task, ReadSettings]:
+    """Settings that read the last block; inputs are square but for the temporal task, ``fit`` is the semantic one's."""
+    return {
+        "semantic": clean_settings("last", (semantic, semantic), fit),
+        "geometric": clean_settings("last", (geometric, geometric)),
+        "temporal": clean_settings("last", temporal),
+        "segmentation": clean_settings("last", (segmentation, segmentation)),
+    }
+
+
+# Semantic matches of DINOv2 are read as sd-dino does (Zhang et al., 2023, arXiv 2305.15347); nothing else has a
+# published setting: the sizes are near DIFT's, in whole patches.
+DINO_TASKS = _vit_tasks(512, 768, (480, 832), 512)
+DINOV2_TASKS = _vit_tasks(840, 770, (476, 826), 518, fit="pad")
+CLIP_TASKS = _vit_tasks(770, 770, (476, 826), 518)
 
 POCKET = Card(
     name="pocket",

@@ -12,9 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InvalidInput
-from ..grid import FitKind, Size
 from ..types import Heads, Posterior
-from .base import Card, ReadSettings
+from .base import Card
 
 Colour = tuple[float, float, float]
 
@@ -47,11 +46,6 @@ def normalise(pixels: Tensor, mean: Colour, std: Colour) -> Posterior:
     shift, scale = (torch.tensor(colour, device=pixels.device).reshape(3, 1, 1) for colour in (mean, std))
     latent = (pixels.float() - shift) / scale
     return Posterior(latent, torch.zeros_like(latent))
-
-
-def clean_settings(stage: str, size: Size, fit: FitKind = "stretch") -> ReadSettings:
-    """Settings for a network that takes neither noise nor timestep: one pass."""
-    return ReadSettings(stage=stage, timestep=0, ensemble=1, size=size, fit=fit, noise=False)
 
 
 def load_pretrained(network: Any, folder: Path, **options: Any) -> Any:

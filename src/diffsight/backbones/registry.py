@@ -11,9 +11,9 @@ from typing import get_args
 
 from ..device import pick_device, pick_dtype
 from ..errors import DiffsightError, InvalidInput, ModelUnavailable
-from .adm import ADM_TASKS, load_adm
+from .adm import load_adm
 from .base import Backbone, Card, ReadSettings, Task
-from .cards import CARDS, POCKET, XL_TASKS, sd_tasks
+from .cards import ADM_TASKS, CARDS, POCKET, XL_TASKS, sd_tasks
 from .latent import load_latent
 from .vgg import load_vgg
 from .vit import load_vit, vit_tasks

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from ..errors import ModelUnavailable
 from ..types import Capture, Posterior, Taps
-from .base import Card, ReadSettings, Tap, TapTable, Task
+from .base import Card, Tap, TapTable
 from .capture import run_tapped
-from .common import IMAGENET_MEAN, IMAGENET_STD, Noiseless, check_sides, clean_settings, normalise, weight_digest
+from .common import IMAGENET_MEAN, IMAGENET_STD, Noiseless, check_sides, normalise, weight_digest
 from .weights.files import read_state
 
 LEVELS = (2, 2, 4, 4, 4)
@@ -26,14 +26,6 @@ BLOCKS = tuple(f"{level}_{number}" for level, count in enumerate(LEVELS, 1) for 
 
 RELATIVES = {8: "VGG-11", 10: "VGG-13", 13: "VGG-16", 16: "VGG-19 with batch normalisation"}
 """What else has such weights, by the number of convolutions."""
-
-VGG_TASKS: dict[Task, ReadSettings] = {
-    "semantic": clean_settings("relu4_4", (512, 512)),
-    "geometric": clean_settings("relu3_4", (768, 768)),
-    "temporal": clean_settings("relu4_4", (480, 832)),
-    "segmentation": clean_settings("relu4_4", (512, 512)),
-}
-"""Our choice: the methods that this package reproduces publish no setting for VGG."""
 
 
 def vgg19(widths: Sequence[int]) -> nn.Sequential:

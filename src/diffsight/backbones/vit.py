@@ -17,17 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelUnavailable
-from ..grid import FitKind, Size
 from ..types import Capture, Posterior, Taps
 from .base import Card, ReadSettings, Tap, TapTable, Task
 from .capture import run_tapped
+from .cards import CLIP_TASKS, DINO_TASKS, DINOV2_TASKS
 from .common import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     Colour,
     Noiseless,
     check_sides,
-    clean_settings,
     normalise,
     weight_digest,
 )
@@ -75,25 +74,6 @@ FAMILIES = {"vit": DINO, "dinov2": DINOV2, "clip": CLIP, "clip_vision_model": CL
 
 ARCHITECTURE_KEYS = ("num_attention_heads", "hidden_act", "layer_norm_eps", "patch_size")
 """What weights of equal names and shapes may still differ in; every family stores it under these names."""
-
-
-def _tasks(
-    semantic: int, geometric: int, temporal: Size, segmentation: int, fit: FitKind = "stretch"
-) -> dict[Task, ReadSettings]:
-    """Settings that read the last block; inputs are square but for the temporal task, ``fit`` is the semantic one's."""
-    return {
-        "semantic": clean_settings("last", (semantic, semantic), fit),
-        "geometric": clean_settings("last", (geometric, geometric)),
-        "temporal": clean_settings("last", temporal),
-        "segmentation": clean_settings("last", (segmentation, segmentation)),
-    }
-
-
-# Semantic matches of DINOv2 are read as sd-dino does (Zhang et al., 2023, arXiv 2305.15347); nothing else has a
-# published setting: the sizes are near DIFT's, in whole patches.
-DINO_TASKS = _tasks(512, 768, (480, 832), 512)
-DINOV2_TASKS = _tasks(840, 770, (476, 826), 518, fit="pad")
-CLIP_TASKS = _tasks(770, 770, (476, 826), 518)
 
 
 def vit_tasks(config: dict[str, Any]) -> dict[Task, ReadSettings]:
