@@ -5,32 +5,24 @@ The networks are those of the transformers library. What sets a family apart is 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import ModelUnavailable
 from ..types import Capture, Posterior, Taps
 from .base import Card, ReadSettings, Tap, TapTable, Task
 from .capture import run_tapped
 from .cards import CLIP_TASKS, DINO_TASKS, DINOV2_TASKS
-from .common import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Colour,
-    Noiseless,
-    check_sides,
-    normalise,
-    weight_digest,
-)
-from .parts import load_transformer
+from .colours import IMAGENET_MEAN, IMAGENET_STD, Colour, check_sides, normalise
+from .fingerprint import weight_digest
+from .loading import load_transformer, refusing
+from .textless import Noiseless
+from .weights.files import read_config
 
 
 @dataclass(frozen=True)
@@ -180,19 +172,11 @@ def load_vit(folder: Path, card: Card, device: torch.device, dtype: torch.dtype)
     Raises:
         ModelUnavailable: for another type of model, or if a file is missing or damaged.
     """
-    from safetensors import SafetensorError
-
-    try:
-        kind = json.loads((folder / "config.json").read_text()).get("model_type")
+    kind = read_config(folder / "config.json").get("model_type")
+    with refusing(folder, "it must hold config.json and model.safetensors as the hub's DINO, DINOv2 and CLIP do"):
         if kind not in FAMILIES:
             raise ValueError(f"its model_type is {kind!r}, not one of {', '.join(FAMILIES)}")
         family = FAMILIES[kind]
         network = getattr(import_module("transformers"), family.network)
         network = load_transformer(network, folder, dtype, **family.options)
-    except (OSError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        reason = shorten(str(error), 300, placeholder=" ...")
-        raise ModelUnavailable(
-            f"{folder} is not a usable vision transformer ({reason}); it must hold config.json and model.safetensors "
-            "as the hub's DINO, DINOv2 and CLIP repositories do"
-        ) from error
-    return VitBackbone(card, network, family, device, dtype)
+        return VitBackbone(card, network, family, device, dtype)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..backbones.base import Card, Tap, TapTable, clean_settings
-from ..backbones.common import Noiseless
+from ..backbones.textless import Noiseless
 from ..grid import Size
 from ..types import Capture, Posterior, Taps
 

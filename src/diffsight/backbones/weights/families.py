@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ...errors import ModelUnavailable
+from .files import read_config
 from .places import Family
 
 SD_VERSIONS: dict[int, Family] = {1: "Stable Diffusion 1.x", 2: "Stable Diffusion 2.x"}
@@ -40,7 +40,6 @@ def check_family(name: str, wanted: Family | None, found: Family | None, origin:
 def _read(path: Path) -> dict[str, Any]:
     """A configuration; empty if it is not there or damaged, which loading reports."""
     try:
-        config = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return read_config(path)
+    except ModelUnavailable:
         return {}
-    return config if isinstance(config, dict) else {}
