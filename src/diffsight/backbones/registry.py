@@ -16,7 +16,7 @@ from .latent import load_latent
 from .loading import refusing
 from .vgg import load_vgg
 from .vit import FAMILIES, load_vit, vit_tasks
-from .weights import NETWORKS, Network, Weights, checkpoint, network_of, resolve, search
+from .weights import NETWORKS, Network, Weights, checkpoint, expand, network_of, resolve, search
 from .weights.files import read_config
 
 XL_SIDE = 1024
@@ -24,8 +24,9 @@ XL_SIDE = 1024
 
 
 def is_here(card: Card) -> bool:
-    """Whether a model can be loaded without the network."""
-    return search(NETWORKS[card.name]).found is not None
+    """Whether a model can be loaded without the network, if only in half precision; its files' headers are read."""
+    found = (search(NETWORKS[card.name], half=half).found for half in (False, True))
+    return any(weights is not None and weights.damaged is None for weights in found)
 
 
 def task_settings(card: Card, task: str) -> ReadSettings:
@@ -83,7 +84,7 @@ def load(
 
 def _named(name: str, half: bool) -> Weights:
     """The weights of a folder, a file or a hub id."""
-    if Path(name).exists():
+    if name and expand(name).exists():
         return resolve(Network(name, None, ()), name, half=half)
     network = network_of(name)
     if network is None:

@@ -73,6 +73,17 @@ def read_shapes(path: Path) -> State:
         return {name: torch.empty(file.get_slice(name).get_shape(), device="meta") for name in file.keys()}  # noqa: SIM118
 
 
+def read_names(path: Path) -> set[str] | None:
+    """The names of a file's tensors; None for an old pickle, which would have to be read whole.
+
+    Raises:
+        ModelUnavailable: as ``read_state`` does.
+    """
+    if path.suffix in PICKLES and not zipfile.is_zipfile(path):
+        return None
+    return set(read_shapes(path))
+
+
 def is_whole(path: Path) -> bool:
     """Whether a file is as long as its own header or directory says; True where the kind of file does not tell."""
     if path.suffix == ".safetensors":
@@ -96,7 +107,7 @@ def check_whole(path: Path) -> None:
     from safetensors import SafetensorError, safe_open
 
     if path.suffix != ".safetensors" and path.exists():
-        raise ModelUnavailable(f"{path} is no file of weights; give a .safetensors or .ckpt file, or a model's folder")
+        raise ModelUnavailable(f"{path} is no file of weights; give a .safetensors or .ckpt file")
     try:
         with safe_open(path, "np"):
             pass

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...errors import ModelUnavailable
 from .digests import Held
+from .files import is_whole
 from .layout import Part
 from .places import Family, Network, Place
 
@@ -51,6 +52,11 @@ class Weights:
     def all_files(self) -> tuple[Held, ...]:
         """With those of the base."""
         return self.files + (self.base.all_files if self.base else ())
+
+    @property
+    def damaged(self) -> Path | None:
+        """The first file that is not as long as its header says; nothing else of any file is read."""
+        return next((file.path for file in self.all_files if not is_whole(file.path)), None)
 
     @property
     def is_unpinned(self) -> bool:
