@@ -596,9 +596,7 @@ def test_what_is_named_is_passed_over_for_parts_that_it_lacks_but_not_for_a_netw
         ("dinov2-b", "sd.safetensors", "is a file; give the folder that holds config.json"),
     ],
 )
-def test_a_file_of_another_network_is_not_said_to_be_here(
-    hub, tiny_sd, tmp_path, monkeypatch, name, made, words
-):
+def test_a_file_of_another_network_is_not_said_to_be_here(hub, tiny_sd, tmp_path, monkeypatch, name, made, words):
     from safetensors.torch import load_file
 
     source = tiny_sd / "unet" / "diffusion_pytorch_model.safetensors"

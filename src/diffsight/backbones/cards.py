@@ -75,7 +75,7 @@ CLIP_TASKS = _vit_tasks(770, 770, (476, 826), 518)
 
 POCKET = Card(
     name="pocket",
-    about="small pixel-space model that ships with the package; for trying things out and for tests",
+    about="small model of pixels in the package itself; for trying things out",
     licence="Apache-2.0",
     parameters=16.6,
     source="bundled",
@@ -125,10 +125,10 @@ CARDS: dict[str, Card] = {
         ),
         Card(
             name="adm-256",
-            about="matching without text; geometric detail (Dhariwal and Nichol, 2021)",
+            about="matching without text; geometric detail",
             licence="MIT",
             parameters=553,
-            source="guided diffusion, ImageNet 256 px, unconditional",
+            source="guided diffusion (Dhariwal and Nichol, 2021), ImageNet 256 px, unconditional",
             tasks=ADM_TASKS,
             track={"temperature": 0.1, "top": 10},
             kind="adm",

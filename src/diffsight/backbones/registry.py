@@ -16,7 +16,7 @@ from .latent import load_latent
 from .loading import refusing
 from .vgg import load_vgg
 from .vit import FAMILIES, load_vit, vit_tasks
-from .weights import NETWORKS, Network, Weights, checkpoint, expand, network_of, resolve, search
+from .weights import NETWORKS, Network, Weights, checkpoint, expand, look, network_of, resolve
 from .weights.files import read_config
 
 XL_SIDE = 1024
@@ -25,8 +25,7 @@ XL_SIDE = 1024
 
 def is_here(card: Card) -> bool:
     """Whether a model can be loaded without the network, if only in half precision; its files' headers are read."""
-    found = (search(NETWORKS[card.name], half=half).found for half in (False, True))
-    return any(weights is not None and weights.damaged is None for weights in found)
+    return look(NETWORKS[card.name]).is_here
 
 
 def task_settings(card: Card, task: str) -> ReadSettings:

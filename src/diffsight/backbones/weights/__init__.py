@@ -3,7 +3,7 @@
 from .digests import Held, check
 from .found import Attempt, Search, Weights
 from .places import BUNDLED, NETWORKS, File, Network, Place
-from .resolver import expand, network_of, resolve, search
+from .resolver import expand, look, network_of, resolve, search
 
 __all__ = [
     "BUNDLED",
@@ -17,6 +17,7 @@ __all__ = [
     "Weights",
     "check",
     "expand",
+    "look",
     "network_of",
     "resolve",
     "search",

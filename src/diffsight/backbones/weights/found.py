@@ -81,12 +81,19 @@ class Search:
         found: the first place that has it, or None.
         tried: in order; the last one is the place found, or the one that ended the search.
         problem: why the search ended at a place that the user named and that will not do.
+        only_half: whether what was found does for runs in half precision only.
     """
 
     network: Network
     found: Weights | None
     tried: tuple[Attempt, ...]
     problem: ModelUnavailable | None = None
+    only_half: bool = False
+
+    @property
+    def is_here(self) -> bool:
+        """Whether something was found, as long as its headers say; nothing else of it is read."""
+        return self.found is not None and self.found.damaged is None
 
     def error(self) -> ModelUnavailable:
         """Everything that was tried and the ways out, in one line."""

@@ -106,6 +106,15 @@ def search(
     return Search(network, None, tuple(tried))
 
 
+def look(network: Network, half: bool = False) -> Search:
+    """Search this machine; where it has no 32-bit files, for 16-bit ones."""
+    result = search(network, half=half)
+    if half or result.found or result.problem:
+        return result
+    other = search(network, half=True)
+    return replace(other, only_half=True) if other.found else result
+
+
 def _steps(wish: _Wish, given: str | Path | None, here: bool) -> Iterator[_Step]:
     if given is not None:
         yield str(given), partial(_named, wish, str(given), "given")
