@@ -25,9 +25,12 @@ def sd_tasks(side: int) -> dict[Task, ReadSettings]:
     }
 
 
-def _clean_tasks(side: int) -> dict[Task, ReadSettings]:
-    """The settings of CleanDIFT (arXiv 2412.03439): one pass on the clean latent, whose timestep stays at 261."""
-    return {task: replace(settings, timestep=261, ensemble=1, noise=False) for task, settings in sd_tasks(side).items()}
+def _clean(version: str, licence: str, parameters: float, side: int) -> Card:
+    """CleanDIFT (arXiv 2412.03439): one pass on the clean latent, whose timestep stays at 261."""
+    about = "matching in one pass without noise; prompt: A photo of a ..."
+    tasks = {task: replace(own, timestep=261, ensemble=1, noise=False) for task, own in sd_tasks(side).items()}
+    source = f"CleanDIFT's UNet in SD {version}"
+    return Card(f"cleandift-sd-{version}", about, f"MIT (UNet), {licence}", parameters, source, tasks)
 
 
 XL_TASKS: dict[Task, ReadSettings] = {
@@ -97,22 +100,8 @@ CARDS: dict[str, Card] = {
         Card("sd-2.1-base", "as SD 2.1, smaller pictures", RAIL_PLUS, 1240, "SD 2.1, 512 px", sd_tasks(512)),
         Card("sd-1.5", "matching, segmentation; most variants", RAIL, 1017, "SD 1.5, 512 px", sd_tasks(512)),
         Card("sd-1.4", "what prompt matching and DiffSeg use", RAIL, 1017, "SD 1.4, 512 px", sd_tasks(512)),
-        Card(
-            name="cleandift-sd-2.1",
-            about="matching in one pass without noise; prompt: A photo of a ...",
-            licence=f"MIT (UNet), {RAIL_PLUS}",
-            parameters=1240,
-            source="CleanDIFT's UNet in SD 2.1",
-            tasks=_clean_tasks(768),
-        ),
-        Card(
-            name="cleandift-sd-1.5",
-            about="matching in one pass without noise; prompt: A photo of a ...",
-            licence=f"MIT (UNet), {RAIL}",
-            parameters=1017,
-            source="CleanDIFT's UNet in SD 1.5",
-            tasks=_clean_tasks(512),
-        ),
+        _clean("2.1", RAIL_PLUS, 1240, 768),
+        _clean("1.5", RAIL, 1017, 512),
         Card("sdxl", "large pictures; settings little tried", RAIL_PLUS, 3419, "SD XL base 1.0", XL_TASKS),
         Card(
             name="ssd-1b",
