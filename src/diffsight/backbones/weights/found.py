@@ -9,7 +9,7 @@ from ...errors import ModelUnavailable
 from .digests import Held
 from .files import is_whole
 from .layout import Part
-from .places import Family, Network, Place
+from .places import XL, Family, Network, Place
 
 FORMS = {
     "diffusers": "a folder holding unet/, vae/, scheduler/, text_encoder/ and tokenizer/, a single "
@@ -17,9 +17,11 @@ FORMS = {
     "unet": "a .safetensors file with the UNet, or a folder holding unet/, vae/, scheduler/, text_encoder/ and "
     "tokenizer/, or OWNER/NAME@REVISION",
     "transformers": "a folder holding config.json and model.safetensors, or OWNER/NAME@REVISION",
-    "file": "the file",
 }
 """What a variable may name, by what is wanted."""
+
+XL_FORM = "a folder holding unet/, vae/, scheduler/, text_encoder/, text_encoder_2/, tokenizer/ and tokenizer_2/, or "
+XL_FORM += "OWNER/NAME@REVISION"
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,18 @@ class Search:
         """Everything that was tried and the ways out, in one line."""
         name, variable = self.network.name, self.network.variable
         tried = "; ".join(f"{attempt.place}: {attempt.outcome}" for attempt in self.tried)
-        form = FORMS[self.network.layout]
+        form = self._form()
         setting = f"set {variable} to {form}" if variable else f"give another model: {form}"
         return ModelUnavailable(
             f"the weights of {name!r} cannot be had. Tried: {tried}. Ways out: {setting}; connect to the network and "
             f"run: diffsight weights fetch {name}; or use the bundled model (--model pocket)"
         )
+
+    def _form(self) -> str:
+        """What the user may give."""
+        if self.network.layout == "file":
+            return f"the file {self.network.places[0].files[0].name}, or the same weights as .safetensors"
+        return XL_FORM if self.network.family == XL else FORMS[self.network.layout]
 
     def require(self) -> Weights:
         """What was found.

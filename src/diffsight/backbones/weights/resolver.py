@@ -155,15 +155,13 @@ def _among(wish: _Wish, root: Path, origin: str) -> Weights:
     name = wish.network.name
     if (root / name).is_dir():
         return _at(wish, root / name, origin)
-    for place in wish.network.places:
-        for file in place.files:
-            if (root / file.name).is_file():
-                return _at(wish, root / file.name, origin, place)
-    if wish.network.layout == "transformers":
-        raise Missing(f"no {name}/")
-    if (root / f"{name}.safetensors").is_file():
-        return _at(wish, root / f"{name}.safetensors", origin)
-    raise Missing(f"no {name}/ and no {name}.safetensors")
+    files: dict[str, Place | None] = {f.name: place for place in wish.network.places for f in place.files}
+    if wish.network.layout != "transformers":
+        files[f"{name}.safetensors"] = None
+    for file, place in files.items():
+        if (root / file).is_file():
+            return _at(wish, root / file, origin, place)
+    raise Missing(f"no {' and no '.join([f'{name}/', *files])}")
 
 
 def _named(wish: _Wish, value: str, origin: str) -> Weights:
