@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from diffsight.cli import run
-from diffsight.video.frames import read_frames, video_writer
+from diffsight.video.frames import read_frames
+from diffsight.video.movies import video_writer
 from diffsight.video.masks import davis_palette
 
 from .test_cli import fails

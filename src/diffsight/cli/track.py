@@ -331,9 +331,10 @@ class _Run:
         from tqdm import tqdm
 
         from ..draw import draw_overlay
-        from ..video.frames import frame_rate, read_frames, video_writer
+        from ..video.frames import frame_rate, read_frames
         from ..video.labels import piece_boxes
         from ..video.masks import davis_palette
+        from ..video.movies import video_writer
 
         shown, table = set(done), davis_palette()
         frames = read_frames(self.video, start=self.start, stop=done[-1] + 1, wanted=shown.__contains__)
