@@ -14,8 +14,8 @@ from PIL import Image
 
 from diffsight.cli import run
 from diffsight.video.frames import read_frames
-from diffsight.video.movies import video_writer
 from diffsight.video.masks import davis_palette
+from diffsight.video.movies import video_writer
 
 from .test_cli import fails
 

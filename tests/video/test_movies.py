@@ -91,7 +91,7 @@ def test_a_recording_that_begins_amid_a_group_counts_from_its_first_keyframe(tmp
 
 
 def test_the_same_pictures_give_the_same_file(tmp_path):
-    """With x264's weighted prediction, which reads what it never wrote, a few runs in a hundred would differ."""
+    """With x264's macroblock tree, which reads memory that it never wrote, a few runs in a hundred would differ."""
     files = set()
     for name in ("a.mp4", "b.mp4"):
         with video_writer(tmp_path / name, Fraction(10)) as add:
@@ -99,7 +99,7 @@ def test_the_same_pictures_give_the_same_file(tmp_path):
                 add(np.full((61, 80, 3), 10 * i, np.uint8))
         files.add((tmp_path / name).read_bytes())
     (content,) = files
-    assert b" weightp=0 " in content  # x264 notes its options in what it writes
+    assert b" mbtree=0 " in content  # x264 notes its options in what it writes
     assert b" threads=1 " in content
 
 

@@ -177,8 +177,8 @@ def video_writer(path: Path, rate: Fraction) -> Iterator[Callable[[Pixels], None
         raise InvalidInput(f"cannot write a video as {path.name}; use .mp4 or .gif")
     gif = path.suffix == ".gif"
     with atomic(path) as part, av.open(str(part), "w") as container:
-        # x264 encodes alike frames differently from run to run on several threads, or with its weighted prediction
-        stream: Any = container.add_stream("gif" if gif else "libx264", rate, options={} if gif else {"weightp": "0"})
+        # on several threads, or with its macroblock tree, x264 writes the same pictures differently from run to run
+        stream: Any = container.add_stream("gif" if gif else "libx264", rate, options={} if gif else {"mbtree": "0"})
         stream.codec_context.thread_count = 1
         stream.pix_fmt = "pal8" if gif else "yuv420p"
         started = False
