@@ -45,8 +45,8 @@ def command(tiny_sd):
 
 
 def results(folder: Path) -> dict[str, bytes]:
-    """Every file of a run but its leftovers."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
+    """Every file of a run."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
@@ -103,9 +103,17 @@ run(sys.argv[1:])
 """
 
 
-@pytest.mark.parametrize("kind", ["--mask=mask.png", "--point=12,20"])
-def test_a_run_that_was_killed_ends_with_the_same_files(here, command, kind):
-    arguments = [*command, kind, "--overlay", "none"]
+def video_of(here: Path) -> None:
+    """The frames as a video file."""
+    with video_writer(here / "in.mp4", Fraction(10)) as add:
+        for i in range(FRAMES):
+            add(np.asarray(Image.open(here / "in" / f"{i}.png")))
+
+
+@pytest.mark.parametrize(("kind", "video"), [("--mask=mask.png", "in"), ("--point=12,20", "in.mp4")])
+def test_a_run_that_was_killed_ends_with_the_same_files(here, command, kind, video):
+    video_of(here)
+    arguments = ["track", video, *command[2:], kind]
     assert run([*arguments, "--out", "whole"]) == 0
     code = KILLED.format(function="save_soft")
     child = subprocess.run([sys.executable, "-c", code, *arguments, "--out", "cut"], capture_output=True, check=False)
@@ -115,12 +123,13 @@ def test_a_run_that_was_killed_ends_with_the_same_files(here, command, kind):
     if "point" in kind:
         with (here / "cut" / "points.csv").open("a") as handle:
             handle.write("5,1,3")
+    (here / "cut" / ".00005.1234abcd.part.png").touch()  # as a run leaves it that is killed while it writes
     assert run([*arguments, "--out", "cut"]) == 0
     assert results(here / "cut") == results(here / "whole")
 
 
 def test_a_finished_run_does_nothing_and_can_be_given_more_frames(here, command):
-    arguments = [*command, "--mask", "mask.png", "--overlay", "none"]
+    arguments = [*command, "--mask", "mask.png"]
     assert run([*arguments, "--out", "whole"]) == 0
     assert run([*arguments, "--out", "grown", "--frames", "4"]) == 0
     assert len(list((here / "grown").glob("*.png"))) == 4
@@ -132,6 +141,15 @@ def test_a_finished_run_does_nothing_and_can_be_given_more_frames(here, command)
     (here / "whole" / "00002.png").unlink()
     assert run([*arguments, "--out", "whole"]) == 0
     assert results(here / "grown") == results(here / "whole")
+
+
+def test_an_overlay_that_lacks_frames_does_not_stay(here, command):
+    """A finished run is given more frames, and stopped before it could draw them."""
+    arguments = [*command, "--mask", "mask.png", "--out", "o"]
+    assert run([*arguments, "--frames", "4"]) == 0
+    assert run([*arguments, "--overlay", "none", "--frames", "6"]) == 0
+    assert run([*arguments, "--frames", "6"]) == 0
+    assert len(list(read_frames(here / "o" / "overlay.mp4"))) == 6
 
 
 def test_a_run_begins_at_any_frame(here, command):
