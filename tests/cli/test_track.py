@@ -228,11 +228,24 @@ def test_a_folder_of_another_run_is_left_alone(capsys, here, command):
     assert results(here / "o") == before
 
 
-def test_bench_clips_prints_every_row(capsys, here, tiny_sd):
+def test_bench_clips_prints_every_row(capsys, here):
     arguments = ["bench", "clips", "--clips", "1", "--frames", "3", "--json", "f.json", "--device", "cpu"]
     assert run(arguments) == 0
     report = json.loads((here / "f.json").read_text())
     assert list(report["scores"]) == ["copy of the first frame", "raw pixels", "untrained pocket", "pocket"]
     assert all(0 < row["jf"] <= 100 for row in report["scores"].values())
-    capsys.readouterr()
+    assert "1 clips" in capsys.readouterr().out
     assert "--frames 2 is too few" in fails(capsys, "bench", "clips", "--frames", "2")
+
+
+def test_bench_clips_scores_a_folder_that_has_no_points(capsys, here):
+    for kind in ("JPEGImages", "Annotations"):
+        (here / "davis" / kind / "480p" / "toy").mkdir(parents=True)
+    for i in range(3):
+        Image.open(here / "in" / f"{i}.png").save(here / "davis" / "JPEGImages" / "480p" / "toy" / f"{i:05d}.jpg")
+        Image.open(here / "mask.png").save(here / "davis" / "Annotations" / "480p" / "toy" / f"{i:05d}.png")
+    (here / "davis" / "ImageSets" / "2017").mkdir(parents=True)
+    (here / "davis" / "ImageSets" / "2017" / "val.txt").write_text("toy\n")
+    assert run(["bench", "clips", "davis", "--json", "f.json", "--device", "cpu"]) == 0
+    row = json.loads((here / "f.json").read_text())["scores"]["copy of the first frame"]
+    assert (row["jf"], row["points"], row["objects"]) == (100, None, 1)
