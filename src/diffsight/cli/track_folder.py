@@ -99,7 +99,7 @@ class TrackFolder:
             start=self.start,
             stop=self.stop,
             wanted=lambda index: tracker.needed(self.start, known, index),
-            on_bad=self._note if self.skip_bad else None,
+            on_bad=self._note if self.skip_bad else _stop,
         )
         total = self.stop or frame_count(self.video)
         bar = {"total": None if total is None else total - self.start, "initial": max(0, done + 1 - self.start)}
@@ -210,3 +210,7 @@ class TrackFolder:
                     image = draw_overlay(frame.picture, labels=labels, boxes=found, colours=table)
                 add(np.asarray(image))
         print(path)
+
+
+def _stop(index: int, error: DiffsightError) -> None:
+    raise type(error)(f"{error}; or leave such frames out by --skip-bad") from None
