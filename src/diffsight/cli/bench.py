@@ -205,23 +205,24 @@ def clips(
         raise InvalidInput(f"--frames {frames} is too few, as the first and the last do not count; use 3 or more")
     from rich.console import Console
     from rich.table import Table
+    from tqdm import tqdm
 
     from ..backbones.registry import load
     from ..benchmarks.video import LENGTH, compare, davis_clips, world_clips
     from ..video.tracker import Tracker
 
     backbone = load(model, device=device, dtype=dtype)
-    drawn = list(world_clips(count, length=frames or LENGTH) if davis is None else davis_clips(davis, frames))
-    table = Table("", "J&F", "J", "F", "points", title=f"{len(drawn)} clips")
-    report = {}
-    for name, score in compare(backbone, drawn):
-        table.add_row(name, *(f"{value:.1f}" for value in (score.jf, score.j, score.f, score.points)))
-        report[name] = asdict(score)
+    drawn = world_clips(count, length=frames or LENGTH) if davis is None else davis_clips(davis, frames)
+    scores = compare(backbone, tqdm(drawn, desc="following", unit="clip", leave=False))
+    table = Table("", "J&F", "J", "F", "points", title=f"{scores[backbone.card.name].clips} clips")
+    for name, score in scores.items():
+        values = (score.jf, score.j, score.f, score.points)
+        table.add_row(name, *("-" if value is None else f"{value:.1f}" for value in values))
     Console().print(table)
     if json_file is not None:
         tracker = Tracker(backbone)
         settings = {"reading": asdict(tracker.reading), "propagation": asdict(tracker.settings)}
-        save_json({**settings, "scores": report}, json_file)
+        save_json({**settings, "scores": {name: asdict(own) for name, own in scores.items()}}, json_file)
 
 
 def _check(count: int, json_file: Path | None, option: str = "--pairs") -> None:
