@@ -11,7 +11,7 @@ from ..grid import Points
 from ..images import check_structure, load_picture
 from ..types import Matches, Picture, Reading
 from .homography import Alignment, EstimateSettings, estimate
-from .keypoints import COUNT, Detector, detect, read_keypoints
+from .keypoints import COUNT, Detector, Finder, detect, load_detector, read_keypoints
 from .matcher import Matcher
 from .sparse import SparseSettings, match_keypoints
 
@@ -41,7 +41,7 @@ class Aligner:
 
     Args:
         model: a loaded backbone, or what ``diffsight.load`` takes.
-        keypoints: the detector: ``sift``, ``orb`` or ``grid``.
+        keypoints: the detector: ``sift``, ``orb``, ``grid``, ``superpoint``, or one that is loaded.
         count: keypoints a photo at most.
         matching: how keypoints are compared.
         estimation: how the matrix is estimated.
@@ -52,14 +52,15 @@ class Aligner:
         self,
         model: Backbone | str | Path = "pocket",
         *,
-        keypoints: Detector = "sift",
+        keypoints: Detector | Finder = "sift",
         count: int = COUNT,
         matching: SparseSettings | None = None,
         estimation: EstimateSettings | None = None,
         **options: Any,
     ) -> None:
+        self.detector = load_detector(keypoints, options.get("device")) if isinstance(keypoints, str) else keypoints
+        self.count = count
         self.matcher = Matcher(model, **{"task": "geometric", **options})
-        self.detector, self.count = keypoints, count
         self.matching, self.estimation = matching or SparseSettings(), estimation or EstimateSettings()
 
     def view(self, photo: Any, keypoints: Points | Path | None = None) -> View:

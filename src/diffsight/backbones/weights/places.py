@@ -31,7 +31,14 @@ Layout = Literal["diffusers", "transformers", "unet", "file"]
 """A pipeline's folder; a single model's folder; one file with a UNet alone; one file of another kind."""
 
 Family = Literal[
-    "Stable Diffusion 1.x", "Stable Diffusion 2.x", "Stable Diffusion XL", "pocket", "DINO", "DINOv2", "CLIP"
+    "Stable Diffusion 1.x",
+    "Stable Diffusion 2.x",
+    "Stable Diffusion XL",
+    "pocket",
+    "DINO",
+    "DINOv2",
+    "CLIP",
+    "SuperPoint",
 ]
 """Networks that one set of weights could be mistaken among."""
 
@@ -105,6 +112,7 @@ class Network:
         layout: what is wanted there.
         base: the network that lends a lone UNet its VAE, text encoder, tokenizer and schedule.
         family: that its weights must be of; None where loading itself tells others apart.
+        instead: what does without its weights.
     """
 
     name: str
@@ -113,6 +121,7 @@ class Network:
     layout: Layout = "diffusers"
     base: str | None = None
     family: Family | None = None
+    instead: str = "the bundled model (--model pocket)"
 
 
 NETWORKS: dict[str, Network] = {
@@ -188,6 +197,14 @@ NETWORKS: dict[str, Network] = {
             (Place("laion/CLIP-ViT-H-14-laion2B-s32B-b79K"),),
             "transformers",
             family="CLIP",
+        ),
+        Network(
+            "superpoint",
+            "DIFFSIGHT_SUPERPOINT",
+            (Place("magic-leap-community/superpoint"),),
+            "transformers",
+            family="SuperPoint",
+            instead="another detector (--keypoints sift)",
         ),
         Network(
             "vgg-19",
