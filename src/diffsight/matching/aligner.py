@@ -15,6 +15,15 @@ from .keypoints import COUNT, Detector, Finder, detect, load_detector, read_keyp
 from .matcher import Matcher
 from .sparse import SparseSettings, match_keypoints
 
+_LIMITS: dict[str, Any] = {"iterations": 2000, "confidence": 0.995}
+
+PRESETS = {
+    "default": (SparseSettings(), EstimateSettings()),
+    "paper": (SparseSettings("reference"), EstimateSettings(estimator="lmeds", **_LIMITS)),
+    "paper-adm": (SparseSettings("reference", "distance"), EstimateSettings(estimator="ransac", **_LIMITS)),
+}
+"""How keypoints are compared and a matrix estimated; as DIFT's script has it with Stable Diffusion and with ADM."""
+
 
 @dataclass(frozen=True)
 class View:
