@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import h5py
 import numpy as np
@@ -131,3 +132,24 @@ def test_match_by_best_buddies(here, capsys):
     assert row["mutual"] is None
     capsys.readouterr()
     assert "do not suit" in fails(capsys, "match", "a.png", "b.png", "--method", "mls", "--heat", *SMALL)
+
+
+def test_a_benchmark_of_planes(here, capsys, tiny_sd):
+    for name in ("i_one", "v_two"):
+        (here / "planes" / name).mkdir(parents=True)
+        for number in (1, 2):
+            shutil.copy("a.png", here / "planes" / name / f"{number}.png")
+        np.savetxt(here / "planes" / name / "H_1_2", np.eye(3))
+    model = str(tiny_sd)
+    options = ["--model", model, "--count", "60", "--json", "out.json", "--device", "cpu", "--dtype", "float32"]
+    assert run(["bench", "warps", "planes", *options]) == 0
+    assert "2 pairs" in capsys.readouterr().out
+    report = json.loads((here / "out.json").read_text())
+    names = ["raw pixels", f"untrained {model}", model]
+    assert list(report["scores"]) == [f"{name}{part}" for name in names for part in ("", ", i", ", v")]
+    assert report["scores"][model]["homographies"]["correct"] == [100, 100, 100, 100]
+    assert report["corners"][model].keys() == {"i_one 1-2", "v_two 1-2"}
+    assert max(report["corners"][model].values()) < 0.01
+    (here / "empty").mkdir()
+    assert "holds no pairs" in fails(capsys, "bench", "warps", "empty", *options)
+    assert "no folder" in fails(capsys, "bench", "warps", "nowhere", *options)

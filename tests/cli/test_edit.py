@@ -13,7 +13,8 @@ from diffsight.world import make_scene
 
 from .test_cli import fails
 
-SMALL = "--size 64 --ensemble 1 --points 80 --device cpu --dtype float32 --store kept".split()
+READ = ["--size", "64", "--ensemble", "1", "--device", "cpu", "--dtype", "float32", "--store", "kept"]
+SMALL = ["--points", "80", *READ]
 
 
 @pytest.fixture
