@@ -23,6 +23,7 @@ from typing import Any
 
 from harness import MIB, measure, resident
 from prompt import prompt_rows, prompting
+from sampling import sampling
 from video import propagation
 
 
@@ -280,6 +281,7 @@ PARTS: dict[str, Callable[[str], dict[str, Any]]] = {
     "segmentation": segmentation,
     "capture": capture,
     "extraction": extraction,
+    "sampling": sampling,
     "prompt_rows": prompt_rows,
     "prompting": prompting,
     "propagation": propagation,

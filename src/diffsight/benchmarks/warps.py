@@ -14,7 +14,6 @@ import torch
 from ..backbones.base import Backbone
 from ..errors import InvalidInput, UnreadableFile
 from ..grid import corner_matrix
-from ..images import load_picture
 from ..matching.aligner import Aligner
 from ..matching.homography import EstimateSettings
 from ..matching.keypoints import Detector
@@ -24,6 +23,9 @@ from ..world import RESERVED, make_warp_pair
 from .metrics import HomographyScore, corner_error, homography_score, matching_accuracy
 
 SIDE = 128
+PIXELS = (1.0, 3.0, 5.0, 10.0)
+"""Distances up to which corners and matches count as right, pixels; 10 is for coarse features on large photos."""
+
 BIG = (
     "i_contruction",
     "i_crownnight",
@@ -39,11 +41,19 @@ BIG = (
 
 @dataclass(frozen=True)
 class PlanePair:
-    """Two photos of one plane; ``homography`` (3, 3) maps pixels of the first to the second, pixel centres at +0.5."""
+    """Two photos of one plane, or where they lie.
+
+    Attributes:
+        group: of the pair.
+        name: of the pair.
+        source, target: the photos.
+        homography: (3, 3) maps pixels of the source to pixels of the target, pixel centres at +0.5.
+    """
 
     group: str
-    source: Picture
-    target: Picture
+    name: str
+    source: Picture | Path
+    target: Picture | Path
     homography: npt.NDArray[np.float64]
 
 
@@ -53,12 +63,14 @@ class PlaneErrors:
 
     Attributes:
         group: of the pair.
+        name: of the pair.
         corners: mean distance of the corners from where they belong, pixels; infinite without a homography.
         right: share of matches within each of ``PIXELS``, percent.
         matches: how many there were.
     """
 
     group: str
+    name: str
     corners: float
     right: tuple[float, ...]
     matches: int
@@ -70,11 +82,13 @@ class PlaneScore:
 
     Attributes:
         homographies: by their corner errors.
+        corners: the median of those errors, pixels; infinite if most pairs have no homography.
         right: mean over pairs of the share of matches within each of ``PIXELS``, percent.
         matches: mean number a pair.
     """
 
     homographies: HomographyScore
+    corners: float
     right: tuple[float, ...]
     matches: float
 
@@ -87,32 +101,35 @@ def world_warps(count: int, first: int = RESERVED, strength: float = 0.25) -> li
         source, target = (
             Picture(torch.from_numpy(image).permute(2, 0, 1).contiguous()) for image in (drawn.source, drawn.target)
         )
-        pairs.append(PlanePair("world", source, target, drawn.homography))
+        pairs.append(PlanePair("world", str(seed), source, target, drawn.homography))
     return pairs
 
 
 def folder_warps(folder: Path) -> list[PlanePair]:
-    """Read pairs in the layout of HPatches: ``NAME/1.EXT``, ``NAME/K.EXT`` and ``NAME/H_1_K`` (3x3, text).
+    """Find pairs in the layout of HPatches: ``NAME/1.EXT``, ``NAME/K.EXT`` and ``NAME/H_1_K`` (3x3, text).
 
     The matrices count the centre of the first pixel as (0, 0). Pairs are grouped by the letter before an underscore
     (``i`` illumination, ``v`` viewpoint); eight large sequences are left out.
 
     Raises:
-        UnreadableFile: for a photo or matrix that cannot be read.
+        UnreadableFile: for a matrix that cannot be read, or a photo that is not there.
         InvalidInput: if there is no pair.
     """
+    if not folder.is_dir():
+        raise UnreadableFile(f"{folder} is no folder; give one of folders with 1.jpg, 2.jpg and H_1_2 each")
     pairs = []
-    for path in sorted(folder.glob("*/H_1_*")):
-        if path.parent.name in BIG:
-            continue
-        try:
-            matrix = np.loadtxt(path).reshape(3, 3)
-        except (OSError, ValueError) as error:
-            raise UnreadableFile(f"cannot read a 3x3 matrix from {path} ({error})") from None
-        photos = (_numbered(path.parent, number) for number in ("1", path.name.rsplit("_", 1)[1]))
-        group = match.group(1) if (match := re.match(r"([iv])_", path.parent.name)) else "all"
-        first, second = (load_picture(photo) for photo in photos)
-        pairs.append(PlanePair(group, first, second, corner_matrix(matrix)))
+    for sequence in sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in BIG):
+        group = match.group(1) if (match := re.match(r"([iv])_", sequence.name)) else "all"
+        matrices = sorted(sequence.glob("H_1_*"))
+        first = _numbered(sequence, "1") if matrices else sequence
+        for path in matrices:
+            try:
+                matrix = np.loadtxt(path).reshape(3, 3)
+            except (OSError, ValueError) as error:
+                raise UnreadableFile(f"cannot read a 3x3 matrix from {path} ({error})") from None
+            number = path.name.rsplit("_", 1)[1]
+            second = _numbered(sequence, number)
+            pairs.append(PlanePair(group, f"{sequence.name} 1-{number}", first, second, corner_matrix(matrix)))
     if not pairs:
         raise InvalidInput(f"{folder} holds no pairs; give a folder of folders with 1.jpg, 2.jpg and H_1_2 each")
     return pairs
@@ -134,14 +151,20 @@ def run_warps(
     matching: SparseSettings | None = None,
     estimation: EstimateSettings | None = None,
 ) -> list[PlaneErrors]:
-    """Align every pair by a model's features and measure how far the corners are off."""
+    """Align every pair by a model's features and measure how far the corners are off.
+
+    Two photos are held at a time; one that several pairs in a row start from is read once.
+    """
     aligner = Aligner(backbone, keypoints=keypoints, count=count, matching=matching, estimation=estimation)
-    results = []
+    results: list[PlaneErrors] = []
+    known: Picture | Path | None = None
     for pair in pairs:
-        matches, alignment = aligner.align(aligner.view(pair.source), aligner.view(pair.target))
-        corners = corner_error(alignment.matrix, pair.homography, pair.source.size)
-        right = matching_accuracy(matches.query, matches.matched, pair.homography)
-        results.append(PlaneErrors(pair.group, corners, right, len(matches)))
+        if pair.source is not known:
+            known, source = pair.source, aligner.view(pair.source)
+        matches, alignment = aligner.align(source, aligner.view(pair.target))
+        corners = corner_error(alignment.matrix, pair.homography, source.picture.size)
+        right = matching_accuracy(matches.query, matches.matched, pair.homography, PIXELS)
+        results.append(PlaneErrors(pair.group, pair.name, corners, right, len(matches)))
     return results
 
 
@@ -151,6 +174,7 @@ def plane_score(results: Sequence[PlaneErrors]) -> PlaneScore:
     Raises:
         InvalidInput: without a pair.
     """
-    homographies = homography_score([result.corners for result in results])
+    homographies = homography_score([result.corners for result in results], PIXELS)
     right = tuple(float(share) for share in np.mean([result.right for result in results], axis=0))
-    return PlaneScore(homographies, right, float(np.mean([result.matches for result in results])))
+    corners = float(np.median([result.corners for result in results]))
+    return PlaneScore(homographies, corners, right, float(np.mean([result.matches for result in results])))

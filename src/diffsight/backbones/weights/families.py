@@ -12,7 +12,13 @@ from .places import XL, Family, Network
 
 SD_VERSIONS: dict[int, Family] = {1: "Stable Diffusion 1.x", 2: "Stable Diffusion 2.x"}
 
-VISION: dict[str, Family] = {"vit": "DINO", "dinov2": "DINOv2", "clip": "CLIP", "clip_vision_model": "CLIP"}
+VISION: dict[str, Family] = {
+    "vit": "DINO",
+    "dinov2": "DINOv2",
+    "clip": "CLIP",
+    "clip_vision_model": "CLIP",
+    "superpoint": "SuperPoint",
+}
 """By the ``model_type`` of the transformers library."""
 
 

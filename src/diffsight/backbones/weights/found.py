@@ -105,7 +105,7 @@ class Search:
         setting = f"set {variable} to {form}" if variable else f"give another model: {form}"
         return ModelUnavailable(
             f"the weights of {name!r} cannot be had. Tried: {tried}. Ways out: {setting}; connect to the network and "
-            f"run: diffsight weights fetch {name}; or use the bundled model (--model pocket)"
+            f"run: diffsight weights fetch {name}; or use {self.network.instead}"
         )
 
     def _form(self) -> str:

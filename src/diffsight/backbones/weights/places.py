@@ -40,6 +40,7 @@ Family = Literal[
     "DINOv2",
     "CLIP",
     "VGG-19",
+    "SuperPoint",
 ]
 """Networks that one set of weights could be mistaken among."""
 
@@ -116,6 +117,7 @@ class Network:
         base: the network that lends a lone UNet its VAE, text encoder, tokenizer and schedule.
         family: that its weights must be of; None for what the user brings.
         marks: weights, one of which its single file must hold.
+        instead: what does without its weights.
     """
 
     name: str
@@ -125,6 +127,7 @@ class Network:
     base: str | None = None
     family: Family | None = None
     marks: tuple[str, ...] = ()
+    instead: str = "the bundled model (--model pocket)"
 
 
 NETWORKS: dict[str, Network] = {
@@ -202,6 +205,14 @@ NETWORKS: dict[str, Network] = {
             (Place("laion/CLIP-ViT-H-14-laion2B-s32B-b79K"),),
             "transformers",
             family="CLIP",
+        ),
+        Network(
+            "superpoint",
+            "DIFFSIGHT_SUPERPOINT",
+            (Place("magic-leap-community/superpoint"),),
+            "transformers",
+            family="SuperPoint",
+            instead="another detector (--keypoints sift)",
         ),
         Network(
             "vgg-19",
