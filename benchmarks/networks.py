@@ -16,6 +16,19 @@ UNETS: dict[str, dict[str, Any]] = {
         "attention_head_dim": (5, 10, 20, 20),
         "use_linear_projection": True,
     },
+    "xl": {
+        "sample_size": 128,
+        "block_out_channels": (320, 640, 1280),
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        "transformer_layers_per_block": (1, 2, 10),
+        "cross_attention_dim": 2048,
+        "attention_head_dim": (5, 10, 20),
+        "use_linear_projection": True,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 2816,
+    },
 }
 
 VAE: dict[str, Any] = {
@@ -39,7 +52,8 @@ def stable_diffusion(version: str, tasks: dict[Any, Any] | None = None) -> Any:
     torch.manual_seed(0)
     unet = UNet2DConditionModel(**UNETS[version])
     vae = AutoencoderKL(**VAE)
-    context = torch.randn(1, 77, UNETS[version]["cross_attention_dim"])
+    rows = 78 if version == "xl" else 77  # XL's pooled text is one more
+    context = torch.randn(1, rows, UNETS[version]["cross_attention_dim"])
     return LatentBackbone(
         Card(f"sd-{version}, random weights", "", "", 0, "", tasks or {}),
         unet,
@@ -68,16 +82,19 @@ def random_network(name: str) -> Any:
     from diffsight.backbones.adm import AdmBackbone
     from diffsight.backbones.adm_layout import RELEASED
     from diffsight.backbones.cards import CARDS
-    from diffsight.backbones.vgg import VggBackbone, vgg19
+    from diffsight.backbones.vgg import LEVELS, VggBackbone, vgg19
 
     card, place = CARDS[name], (torch.device("cpu"), torch.float32)
     torch.manual_seed(0)
+    if name == "sdxl":
+        return stable_diffusion("xl", card.tasks)
     if name.startswith("sd-"):
         return stable_diffusion("1.4" if name.startswith("sd-1") else "2.1", card.tasks)
     if name == "adm-256":
         return AdmBackbone(card, UNet2DModel(**RELEASED.unet_options()), *place)
     if name == "vgg-19":
-        return VggBackbone(card, vgg19((64, 128, 256, 512, 512)), *place)
+        widths = [width for count, width in zip(LEVELS, (64, 128, 256, 512, 512), strict=True) for _ in range(count)]
+        return VggBackbone(card, vgg19(widths), *place)
     if name == "dinov2-b":
         return vit.VitBackbone(card, Dinov2Model(Dinov2Config(image_size=518, patch_size=14)), vit.DINOV2, *place)
     if name == "dino-b8":

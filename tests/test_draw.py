@@ -7,6 +7,7 @@ from PIL import Image
 from diffsight.draw import (
     Panel,
     draw_heat,
+    draw_overlay,
     draw_panels,
     draw_segments,
     draw_sheet,
@@ -96,3 +97,31 @@ def test_a_sheet_holds_every_picture():
         assert (sheet == colour).all(axis=2).sum() > 0.9 * 100 * 66
     with pytest.raises(InvalidInput, match="nothing"):
         draw_sheet([], [])
+
+
+def test_an_overlay_paints_objects_with_a_white_outline_all_around():
+    labels = np.zeros((30, 40), np.uint8)
+    labels[5:20, 10:30], labels[25:, :5] = 7, 255
+    table = np.zeros((256, 3), np.uint8)
+    table[7] = (200, 0, 0)
+    drawn = np.asarray(draw_overlay(load_picture(np.full((30, 40, 3), 100, np.uint8)), labels=labels, colours=table))
+    assert (drawn[6:19, 11:29] == (150, 50, 50)).all()
+    outline = np.zeros(labels.shape, bool)
+    outline[5:20, 10:30] = True
+    outline[6:19, 11:29] = False
+    assert (drawn[outline] == 255).all()
+    assert (drawn[labels != 7] == 100).all()
+
+
+def test_an_overlay_shows_boxes_and_points_but_not_what_is_lost():
+    photo = load_picture(np.full((60, 80, 3), 100, np.uint8))
+    points, boxes = np.array([[20.0, 30.0], [np.nan, np.nan]]), np.array([[40, 10, 70, 50], [0, 0, 0, 0]])
+    drawn = np.asarray(draw_overlay(photo, points=points, boxes=boxes)).astype(int)
+    changed = (drawn != 100).any(axis=2)
+    rows, columns = np.nonzero(changed[:, :40])
+    assert np.abs([rows.mean() - 29.5, columns.mean() - 19.5]).max() < 1
+    assert changed[10, 40:70].all()
+    assert changed[10:50, 69].all()
+    assert not changed[13:47, 43:67].any()
+    with pytest.raises(InvalidInput, match="do not fit"):
+        draw_overlay(photo, labels=np.zeros((3, 3), np.uint8))

@@ -60,8 +60,10 @@ def test_the_same_photo_takes_the_sticker_as_it_is(files):
 def test_a_photo_of_one_colour_takes_no_sticker(files):
     Image.new("RGB", (90, 70), (9, 99, 200)).save(files / "plain.png")
     own = editor()
-    with pytest.raises(InvalidInput, match="plain.png is of one colour"):
-        own.paste(own.source(files / "a.png", files / "s.png"), files / "plain.png")
+    found = own.paste(own.source(files / "a.png", files / "s.png"), files / "plain.png")
+    assert found.picture is None
+    assert len(found.matches) == 0
+    assert "plain.png is of one colour" in found.warnings[0]
     with pytest.raises(InvalidInput, match="one colour"):
         own.source(files / "plain.png", files / "s.png")
 

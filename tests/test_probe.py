@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -56,6 +57,21 @@ def test_batches_do_not_matter(tiny, pictures):
     for a, b, c in zip(together, tight, alone, strict=True):
         torch.testing.assert_close(a.feature(), b.feature(), atol=1e-5, rtol=0)
         torch.testing.assert_close(a.feature(), c.feature(), atol=1e-5, rtol=0)
+
+
+def test_maps_of_an_ensemble_are_never_held_all_at_once(tiny, pictures, monkeypatch):
+    read, made, held = tiny.read, [], []
+
+    def watched(latent, *rest):
+        capture = read(latent, *rest)
+        made.append(weakref.ref(capture.maps[0]))
+        held.append(sum(len(found()) for found in made if found() is not None))
+        return capture
+
+    monkeypatch.setattr(tiny, "read", watched)
+    Probe(tiny).read(pictures[:1], replace(SETTINGS, ensemble=8))
+    assert sum(held) >= 8
+    assert max(held) <= 4
 
 
 def test_the_encoder_runs_once_a_photo(tiny, pictures, monkeypatch):

@@ -186,7 +186,7 @@ def draw_overlay(
     colours: npt.NDArray[np.uint8] | None = None,
     strength: float = 0.5,
 ) -> Image.Image:
-    """Lay labels, boxes and numbered points over a photo, at its own size.
+    """Lay labels with a white outline, boxes and numbered points over a photo, at its own size.
 
     Args:
         picture: the photo.
@@ -205,12 +205,15 @@ def draw_overlay(
         if labels.shape != picture.size:
             raise InvalidInput(f"labels of {labels.shape} do not fit a photo of {picture.size}")
         shown = (labels != 0) & (labels != 255)
+        across, down = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]
         edge = np.zeros(labels.shape, bool)
-        edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
-        edge[1:] |= labels[1:] != labels[:-1]
+        edge[:, 1:] |= across
+        edge[:, :-1] |= across
+        edge[1:] |= down
+        edge[:-1] |= down
         paint = table[labels].astype(np.float32)
         pixels = np.where(shown[..., None], pixels + (paint - pixels) * strength, pixels).round().astype(np.uint8)
-        pixels[edge] = table[labels][edge]
+        pixels[edge & shown] = 255
     image = Image.fromarray(pixels)
     pen = ImageDraw.Draw(image)
     for (x0, y0, x1, y1), colour in zip([] if boxes is None else boxes.tolist(), table[1:].tolist(), strict=False):

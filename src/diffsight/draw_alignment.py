@@ -10,13 +10,16 @@ from PIL import Image, ImageDraw
 
 from .draw import MARGIN, panel_size
 from .files import atomic
-from .matching.homography import Alignment
+from .matching.homography import Alignment, Matrix
 from .types import Matches, Picture
 from .warping import PlaneWarp, compose, premultiply, warp_layer
 
 GOOD, BAD = (40, 220, 90), (230, 60, 50)
-LINES = 300
-"""Matches drawn at most of each kind; more would hide the photos."""
+FAINT = 90
+"""Opacity of lines, 0 to 255, so that the photos show through many of them."""
+
+LINES = 120
+"""Lines drawn at most of each kind; every match has its dots."""
 
 CHECKS = 8
 """Fields of the checkerboard along the longer side."""
@@ -25,25 +28,25 @@ Photo = npt.NDArray[np.uint8]
 
 
 def draw_inliers(source: Picture, target: Picture, matches: Matches, alignment: Alignment) -> Image.Image:
-    """Two photos side by side, a line for each match: green if it agrees with the alignment, thin red if not."""
+    """Two photos side by side, a line for each match: green if it agrees with the alignment, red if not."""
     sizes = [panel_size(picture) for picture in (source, target)]
     shift = sizes[0][0] + MARGIN
     sheet = Image.new("RGB", (shift + sizes[1][0], max(height for _, height in sizes)), "white")
     for picture, size, left in zip((source, target), sizes, (0, shift), strict=True):
         sheet.paste(Image.fromarray(picture.array()).resize(size, Image.Resampling.LANCZOS), (left, 0))
-    ends = [
+    here, there = (
         points * (width / picture.size[1], height / picture.size[0]) + (left, 0)
         for points, picture, (width, height), left in zip(
             (matches.query, matches.matched), (source, target), sizes, (0, shift), strict=True
         )
-    ]
-    pen = ImageDraw.Draw(sheet)
-    for which, colour, width in ((~alignment.inliers, BAD, 1), (alignment.inliers, GOOD, 2)):
-        for i in _some(np.flatnonzero(which)):
-            a, b = tuple(ends[0][i]), tuple(ends[1][i])
-            pen.line((*a, *b), fill=colour, width=1)
-            for x, y in (a, b):
-                pen.ellipse((x - width, y - width, x + width, y + width), fill=colour)
+    )
+    pen = ImageDraw.Draw(sheet, "RGBA")
+    for which, colour in ((~alignment.inliers, BAD), (alignment.inliers, GOOD)):
+        chosen = np.flatnonzero(which)
+        for i in _some(chosen):
+            pen.line((*here[i], *there[i]), fill=(*colour, FAINT), width=2)
+        for x, y in (*here[chosen], *there[chosen]):
+            pen.ellipse((x - 2, y - 2, x + 2, y + 2), fill=colour)
     return sheet
 
 
@@ -52,25 +55,25 @@ def _some(indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return indices[chosen]
 
 
-def warp_source(source: Picture, target: Picture, alignment: Alignment) -> Photo:
+def warp_source(source: Picture, target: Picture, matrix: Matrix) -> Photo:
     """The source as seen from the target, (H, W, 4) uint8 of the target's size; transparent where it does not reach."""
-    layer = _layer(source, target.size, alignment)
+    warp = PlaneWarp(matrix, (source.size[1] / 2, source.size[0] / 2))
+    layer = warp_layer(premultiply(source.array()), warp, target.size)
     colour = layer[..., :3] / np.maximum(layer[..., 3:], 1e-6)
     straight = np.concatenate([colour, layer[..., 3:]], axis=2)
     return np.asarray((straight * 255).round().clip(0, 255), dtype=np.uint8)
 
 
-def _layer(source: Picture, size: tuple[int, int], alignment: Alignment) -> npt.NDArray[np.float32]:
-    assert alignment.matrix is not None
-    warp = PlaneWarp(alignment.matrix, (source.size[1] / 2, source.size[0] / 2))
-    return warp_layer(premultiply(source.array()), warp, size)
-
-
 def overlay(warped: Photo, target: Picture) -> Image.Image:
-    """The warped source half transparent over the target, which is grey so that the two can be told apart."""
-    grey = np.asarray(Image.fromarray(target.array()).convert("L").convert("RGB"))
-    layer = premultiply(warped) * np.float32(0.5)
-    return Image.fromarray(compose(layer, grey))
+    """The warped source in green and the target in magenta, by brightness: grey where they agree, coloured where not.
+
+    Where the source does not reach, the target is grey.
+    """
+    below = np.asarray(Image.fromarray(target.array()).convert("L"), np.float32)
+    above = np.asarray(Image.fromarray(warped[..., :3]).convert("L"), np.float32)
+    alpha = warped[..., 3] / np.float32(255)
+    green = (above * alpha + below * (1 - alpha)).round()
+    return Image.fromarray(np.stack([below, green, below], axis=2).astype(np.uint8))
 
 
 def checkerboard(warped: Photo, target: Picture) -> Image.Image:
@@ -91,7 +94,8 @@ def save_blink(warped: Photo, target: Picture, path: Path) -> None:
     size = panel_size(target)
     photos = (target.array(), compose(premultiply(warped), target.array()))
     frames = [Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS) for photo in photos]
-    palette = frames[0].quantize(256)  # one for both, so that nothing but the photos differs between them
+    both = Image.fromarray(np.vstack([np.asarray(frame) for frame in frames]))
+    palette = both.quantize(256)  # one for both, so that nothing but the photos differs between them
     first, second = (frame.quantize(palette=palette) for frame in frames)
     with atomic(path) as part:
         first.save(part, save_all=True, append_images=[second], duration=600, loop=0)

@@ -185,11 +185,14 @@ class Editor:
 
         Raises:
             UnreadableFile: if the photo cannot be read.
-            InvalidInput: if it is of one colour.
         """
-        check_structure(target := load_picture(photo))
+        settings, target = self.settings, load_picture(photo)
+        try:
+            check_structure(target)
+        except InvalidInput as plain:
+            nothing = Matches(np.empty((0, 2)), np.empty((0, 2)), np.empty(0))
+            return Edit(None, nothing, _align(nothing, target, settings), 0.0, (str(plain),))
         picture, reading = self.matcher.read(target)
-        settings = self.settings
         find = match_as_published if settings.published else nearest.match
         matches = find(source.reading, reading, source.points)
         used = matches[~matches.one_way] if settings.mutual else matches

@@ -24,6 +24,9 @@ MAX_SIDE = 8192
 MEMORY = 2 * 2**30
 """Default budget for one pass, bytes."""
 
+TOGETHER = 4
+"""Draws a pass at most, of ensembles larger than that: all of their maps are never held at once."""
+
 
 def draw_noise(shape: Sequence[int], seed: int, digest: str, member: int) -> Tensor:
     """The noise of one ensemble member: it depends on the photo, so that two photos never share a pattern.
@@ -141,6 +144,7 @@ class Probe:
         queue = [(number, member) for number in range(len(jobs)) for member in range(draws)]
         height, width = (side // self.backbone.multiple for side in settings.size)
         rows = max(1, self.memory // self.backbone.row_bytes(height, width, taps))
+        rows = min(rows, TOGETHER) if draws > TOGETHER else rows
         posteriors: dict[int, Posterior] = {}
         totals: dict[int, Capture] = {}
         with tqdm(total=len(queue), desc="reading", unit="pass", delay=2, leave=False) as bar, torch.no_grad():
@@ -163,6 +167,7 @@ class Probe:
                 for i, (number, _) in enumerate(batch):
                     own = capture.apply(lambda t, i=i: t[i].float().cpu() / draws)
                     totals[number] = totals[number].apply(torch.add, own) if number in totals else own
+                del capture  # before the next pass makes its own
                 queue = queue[len(batch) :]
                 posteriors = {n: p for n, p in posteriors.items() if queue and n >= queue[0][0]}
                 bar.update(len(batch))

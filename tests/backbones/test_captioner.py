@@ -83,12 +83,12 @@ def test_from_the_command_line(blip, tiny_sd, rng, tmp_path, capsys):
     assert {segment["name"] for segment in report["segments"]} == {"dog"}
     assert report["naming"]["captioner"] == str(blip)
     assert "give one of them" in fails(capsys, *command, str(blip), "--caption", "a dog")
-    assert "cannot load the captioner" in fails(capsys, *command, str(tmp_path / "none"))
+    assert "none cannot be loaded" in fails(capsys, *command, str(tmp_path / "none"))
 
 
 @pytest.mark.parametrize("damage", ["preprocessor_config.json", "model.safetensors", "config.json"])
 def test_damaged_folders(blip, tmp_path, damage):
     for file in blip.iterdir():
         (tmp_path / file.name).write_bytes(b"{" if file.name == damage else file.read_bytes())
-    with pytest.raises(ModelUnavailable, match="give a folder with a BLIP"):
+    with pytest.raises(ModelUnavailable, match=f"{damage} was not read|give a folder with a BLIP"):
         Captioner(tmp_path, device="cpu")

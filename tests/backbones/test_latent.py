@@ -120,7 +120,7 @@ def test_truncated_weights_are_refused(tiny_sd, tmp_path, part):
     shutil.copytree(tiny_sd, folder)
     path = folder / f"{part}.safetensors"
     path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(ModelUnavailable, match="damaged or cut off"):
+    with pytest.raises(ModelUnavailable, match=f"{part}.safetensors was not read: it is damaged"):
         load(folder, device="cpu").context([""])
 
 
@@ -159,7 +159,7 @@ def test_weights_of_another_network_are_refused(tiny_sd, tmp_path):
     shutil.copytree(tiny_sd, folder)
     config = json.loads((folder / "unet" / "config.json").read_text())
     (folder / "unet" / "config.json").write_text(json.dumps(config | {"cross_attention_dim": 48}))
-    with pytest.raises(ModelUnavailable, match="not a usable model"):
+    with pytest.raises(ModelUnavailable, match="other/unet cannot be loaded"):
         load(folder, device="cpu")
 
 

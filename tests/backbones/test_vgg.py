@@ -6,9 +6,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from diffsight.backbones.base import Card
-from diffsight.backbones.common import clean_settings
-from diffsight.backbones.vgg import BLOCKS, LEVELS, VGG_TASKS, load_vgg
+from diffsight.backbones.base import Card, clean_settings
+from diffsight.backbones.cards import VGG_TASKS
+from diffsight.backbones.vgg import BLOCKS, LEVELS, load_vgg
 from diffsight.errors import InvalidInput, ModelUnavailable
 from diffsight.images import load_picture
 from diffsight.matching import nearest

@@ -198,6 +198,8 @@ def test_a_single_models_folder(hub, tmp_path):
         ("sd-1.5", "dino", "DINO, not sd-1.5"),
         ("dinov2-b", "dino", "DINO, not dinov2-b, which is of DINOv2"),
         ("openclip-h14", "dino", "DINO, not openclip-h14, which is of CLIP"),
+        ("adm-256", "dino", "DINO, not adm-256, which is of ADM"),
+        ("vgg-19", "dino", "DINO, not vgg-19, which is of VGG-19"),
     ],
 )
 @pytest.mark.parametrize("form", ["given", "variable", "hub id"])
@@ -219,7 +221,8 @@ def test_weights_of_another_family_are_refused_by_name(request, hub, tmp_path, m
 
 
 def test_every_network_that_could_be_mistaken_has_a_family():
-    assert [name for name, network in NETWORKS.items() if network.family is None] == ["adm-256", "vgg-19"]
+    assert all(network.family for network in NETWORKS.values())
+    assert all(network.marks for network in NETWORKS.values() if network.layout == "file")
 
 
 # What a hub may answer
@@ -548,7 +551,7 @@ def test_a_hub_id_may_stand_for_a_network_of_one_file(hub, tiny_sd, monkeypatch,
     shutil.copy(tiny_sd / "unet" / "diffusion_pytorch_model.safetensors", hub.folder / REPOSITORY / file)
     found = resolve(NETWORKS[name])
     assert found.path.name == file
-    assert is_here(CARDS[name])
+    assert search(NETWORKS[name]).found == replace(found, origin=f"hub cache, {REPOSITORY}")
 
 
 def test_a_hub_id_of_a_whole_pipeline_serves_a_network_of_one_unet(hub, tiny_sd, monkeypatch):
@@ -582,6 +585,67 @@ def test_what_is_named_is_passed_over_for_parts_that_it_lacks_but_not_for_a_netw
     lent = search(NETWORKS["sd-1.5"], parts=frozenset({"tokenizer"}))
     assert lent.found.path == cached
     assert lent.tried[0].outcome == "no tokenizer/vocab.json"
+
+
+@pytest.mark.parametrize(
+    ("name", "made", "words"),
+    [
+        ("vgg-19", "sd.safetensors", "is not vgg-19: it holds .*, and no features.34.weight or conv5_4.weight"),
+        ("adm-256", "sd.safetensors", "is not adm-256: it holds .*, and no input_blocks.0.0.weight"),
+        ("vgg-19", "sd.pth", "is not vgg-19"),
+        ("dinov2-b", "sd.safetensors", "is a file; give the folder that holds config.json"),
+    ],
+)
+def test_a_file_of_another_network_is_not_said_to_be_here(hub, tiny_sd, tmp_path, monkeypatch, name, made, words):
+    from safetensors.torch import load_file
+
+    source = tiny_sd / "unet" / "diffusion_pytorch_model.safetensors"
+    path = tmp_path / made
+    torch.save(load_file(source), path) if path.suffix == ".pth" else shutil.copy(source, path)
+    monkeypatch.setenv(NETWORKS[name].variable, str(path))
+    assert not is_here(CARDS[name])
+    with pytest.raises(ModelUnavailable, match=words):
+        resolve(NETWORKS[name])
+
+
+def test_what_is_cut_off_or_there_in_sixteen_bits_only(hub, tiny_sd, tmp_path, monkeypatch):
+    cached = put_in_cache("runwayml/stable-diffusion-v1-5", tiny_sd)
+    for part, stem in (("unet", "diffusion_pytorch_model"), ("text_encoder", "model")):
+        (cached / part / f"{stem}.safetensors").rename(cached / part / f"{stem}.fp16.safetensors")
+    assert search(NETWORKS["sd-1.5"]).found is None
+    assert is_here(CARDS["sd-1.5"])
+    path = cached / "unet" / "diffusion_pytorch_model.fp16.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert search(NETWORKS["sd-1.5"], half=True).found.damaged == path
+    assert not is_here(CARDS["sd-1.5"])
+
+
+@pytest.mark.parametrize("lacking", [["tokenizer_2"], ["text_encoder_2"], ["tokenizer_2", "text_encoder_2"]])
+@pytest.mark.parametrize("name", ["sdxl", None])
+def test_xl_needs_its_second_text_encoder(hub, tiny_xl, tmp_path, name, lacking):
+    shutil.copytree(tiny_xl, tmp_path / "xl", ignore=shutil.ignore_patterns(*lacking))
+    words = f"xl .*is not a model folder: no {lacking[-1]}/.*it must hold .*text_encoder_2/, tokenizer_2/"
+    with pytest.raises(ModelUnavailable, match=words):
+        load(name or tmp_path / "xl", weights=tmp_path / "xl" if name else None, device="cpu")
+
+
+def test_a_home_folder_is_understood_and_no_name_is_refused(hub, tiny_sd, tmp_path, monkeypatch):
+    shutil.copytree(tiny_sd, tmp_path / "sd")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load("~/sd", device="cpu", dtype="float32").card.source == str(tmp_path / "sd")
+    assert resolve(NETWORKS["sd-1.4"], "~/sd").path == tmp_path / "sd"
+    monkeypatch.chdir(tmp_path / "sd")
+    with pytest.raises(InvalidInput, match="unknown model ''"):
+        load("", device="cpu")
+    with pytest.raises(ModelUnavailable, match="is no folder, no file and no hub id"):
+        load("sd-1.4", weights="", device="cpu")
+
+
+@pytest.mark.parametrize("variable", ["HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT"])
+def test_a_timeout_that_is_no_number_is_named(monkeypatch, variable):
+    monkeypatch.setenv(variable, "banana")
+    with pytest.raises(InvalidInput, match=f"{variable} is 'banana'; it must be a whole number of seconds"):
+        load("pocket", device="cpu")
 
 
 def test_a_root_that_is_no_folder_is_refused(hub, tiny_sd, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from diffsight.benchmarks.baselines import RawPixels
-from diffsight.benchmarks.video import Followed, copy_first, davis_clips, follow, score, world_clips
+from diffsight.benchmarks.video import Followed, copy_first, davis_clips, follow, judge, score, world_clips
 from diffsight.errors import UnreadableFile
 from diffsight.video.masks import save_mask
 from diffsight.video.propagate import Propagation
@@ -21,16 +21,16 @@ def square(left, side=20, size=100):
 def test_copying_a_clip_that_stands_still_is_perfect():
     (clip,) = world_clips(1, first=5, length=4)
     still = type(clip)("still", clip.frames, clip.masks[:1] * 4, clip.points[:1] * 4, clip.visible, clip.reach)
-    found = score([copy_first(still)], [still])
+    found = score([judge(copy_first(still), still)])
     assert (found.j, found.f, found.jf, found.points) == (100, 100, 100, 100)
     lost = Followed(still.masks, [still.points[0], *[np.full_like(still.points[0], np.nan)] * 3])
-    assert score([lost], [still]).points == 0
+    assert score([judge(lost, still)]).points == 0
 
 
 def test_a_world_clip_is_followed_better_than_copied():
-    clips = list(world_clips(1, first=3, length=8))
+    (clip,) = world_clips(1, first=3, length=8)
     tracker = Tracker(RawPixels((64, 64), 2), settings=Propagation(context=4, radius=8, temperature=0.05))
-    assert score([follow(tracker, clip) for clip in clips], clips).jf > score([copy_first(c) for c in clips], clips).jf
+    assert score([judge(follow(tracker, clip), clip)]).jf > score([judge(copy_first(clip), clip)]).jf
 
 
 def test_davis_layout(tmp_path, rng):
@@ -45,12 +45,13 @@ def test_davis_layout(tmp_path, rng):
     with pytest.raises(UnreadableFile, match="cannot read .*val.txt"):
         next(davis_clips(tmp_path))
     (tmp_path / "ImageSets" / "2017").mkdir(parents=True)
-    (tmp_path / "ImageSets" / "2017" / "val.txt").write_text("cat\n")
-    (clip,) = davis_clips(tmp_path, 3)
-    assert (clip.name, len(clip.frames), clip.masks[2][45, 12]) == ("cat", 3, 1)
-    found = score([copy_first(clip)], [clip])
-    assert found.j == pytest.approx(100 * 19 / 21)
-    assert np.isnan(found.points)
-    (tmp_path / "ImageSets" / "2017" / "val.txt").write_text("cat\ndog\n")
+    listed = tmp_path / "ImageSets" / "2017" / "val.txt"
+    listed.write_text("cat\ndog\n")
     with pytest.raises(UnreadableFile, match="dog holds no frames"):
         next(davis_clips(tmp_path))
+    listed.write_text("cat\n")
+    (clip,) = davis_clips(tmp_path, 3)
+    assert (clip.name, len(clip.frames), clip.masks[2][45, 12]) == ("cat", 3, 1)
+    found = score([judge(copy_first(clip), clip)])
+    assert found.j == pytest.approx(100 * 19 / 21)
+    assert found.points is None

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -26,12 +28,12 @@ def here(tmp_path, monkeypatch):
 
 
 def test_a_plane_is_found_and_drawn(here, capsys):
-    assert run(["align", "a.png", "b.png", "--out", "o", "--colmap", "--json", *SMALL]) == 0
+    assert run(["align", "a.png", "b.png", "--out", "o", "--colmap", "--hdf5", "--json", *SMALL]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report == json.loads((here / "o" / "align.json").read_text())
     names = {path.name for path in (here / "o").iterdir()}
     pictures = {"inliers.png", "overlay.png", "checkerboard.png", "warped.png", "blink.gif"}
-    assert names == pictures | {"matrix.txt", "align.json", "colmap"}
+    assert names == pictures | {"matrix.txt", "align.json", "colmap", "hloc"}
     matrix = np.loadtxt(here / "o" / "matrix.txt")
     np.testing.assert_allclose(matrix, report["matrix"])
     assert corner_error(matrix, np.load("truth.npy"), (128, 128)) < 3
@@ -45,10 +47,13 @@ def test_a_plane_is_found_and_drawn(here, capsys):
     assert Image.open(here / "o" / "blink.gif").n_frames == 2
     lines = (here / "o" / "colmap" / "matches.txt").read_text().split("\n\n")[0].splitlines()
     assert len(lines) == 1 + len(report["matches"])
+    with h5py.File(here / "o" / "hloc" / "matches.h5") as file:
+        assert (file["a.png/b.png/matches0"][:] >= 0).sum() == len(report["matches"])
 
     options = ["--kind", "fundamental", "--keypoints", "grid", "--count", "200"]
     assert run(["align", "a.png", "b.png", "--out", "o", *options, *SMALL]) == 0
-    assert not (here / "o" / "overlay.png").exists()
+    names = {path.name for path in (here / "o").rglob("*") if path.is_file()}
+    assert names == {"inliers.png", "matrix.txt", "align.json", "a.png.txt", "b.png.txt"}
     assert json.loads((here / "o" / "align.json").read_text())["matrix_opencv"] is None
 
 
@@ -75,22 +80,37 @@ def test_photos_that_cannot_be_aligned(here, capsys):
     capsys.readouterr()
     Image.new("RGB", (70, 90), "teal").save("plain.png")
     assert "plain.png is of one colour" in fails(capsys, "align", "a.png", "plain.png", *SMALL)
+    assert "both photos are called" in fails(capsys, "align", "a.png", "a.png", "--colmap", *SMALL)
+    assert not (here / "aligned").exists()
     (here / "three.kp").write_text("3 4\n50 60\n99 20\n")
     (here / "line.kp").write_text("".join(f"{x} {x}\n" for x in range(3, 120, 9)))
     for name, message in (("three", "3 matches; a homography needs 4"), ("line", "on one line of the first photo")):
         given = ["--keypoints-a", f"{name}.kp", "--keypoints-b", f"{name}.kp"]
-        assert message in fails(capsys, "align", "a.png", "a.png", *given, *SMALL)
-    assert not (here / "aligned").exists()
-    assert "both photos are called" in fails(capsys, "align", "a.png", "a.png", "--colmap", *SMALL)
+        assert message in fails(capsys, "align", "a.png", "a.png", "--out", "o", *given, *SMALL)
+        report = json.loads((here / "o" / "align.json").read_text())
+        assert message in report["reason"]
+        assert report["warnings"] == [report["reason"]]
+        assert report["matrix"] is None
+        assert len(report["matches"]) > 2
+        assert {path.name for path in (here / "o").iterdir()} == {"align.json", "inliers.png"}
+
+
+def test_presets(here):
+    assert run(["align", "a.png", "a.png", "--preset", "paper-adm", "--estimator", "lmeds", *SMALL]) == 0
+    report = json.loads((here / "aligned" / "align.json").read_text())
+    assert report["matching"] == {"sampling": "reference", "measure": "distance", "ratio": None}
+    expected = {"estimator": "lmeds", "iterations": 2000, "confidence": 0.995, "threshold": 3.0}
+    assert expected.items() <= report["estimation"].items()
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--preset", "best"], "paper-adm"),
         (["--kind", "rigid"], "homography"),
         (["--estimator", "best"], "magsac"),
         (["--threshold", "0"], "threshold"),
-        (["--keypoints", "surf"], "sift"),
+        (["--keypoints", "surf"], "superpoint"),
         (["--count", "0"], "1 or more"),
         (["--ratio", "2"], "ratio"),
         (["--sampling", "exact"], "reference"),
@@ -112,3 +132,24 @@ def test_match_by_best_buddies(here, capsys):
     assert row["mutual"] is None
     capsys.readouterr()
     assert "do not suit" in fails(capsys, "match", "a.png", "b.png", "--method", "mls", "--heat", *SMALL)
+
+
+def test_a_benchmark_of_planes(here, capsys, tiny_sd):
+    for name in ("i_one", "v_two"):
+        (here / "planes" / name).mkdir(parents=True)
+        for number in (1, 2):
+            shutil.copy("a.png", here / "planes" / name / f"{number}.png")
+        np.savetxt(here / "planes" / name / "H_1_2", np.eye(3))
+    model = str(tiny_sd)
+    options = ["--model", model, "--count", "60", "--json", "out.json", "--device", "cpu", "--dtype", "float32"]
+    assert run(["bench", "warps", "planes", *options]) == 0
+    assert "2 pairs" in capsys.readouterr().out
+    report = json.loads((here / "out.json").read_text())
+    names = ["raw pixels", f"untrained {model}", model]
+    assert list(report["scores"]) == [f"{name}{part}" for name in names for part in ("", ", i", ", v")]
+    assert report["scores"][model]["homographies"]["correct"] == [100, 100, 100, 100]
+    assert report["corners"][model].keys() == {"i_one 1-2", "v_two 1-2"}
+    assert max(report["corners"][model].values()) < 0.01
+    (here / "empty").mkdir()
+    assert "holds no pairs" in fails(capsys, "bench", "warps", "empty", *options)
+    assert "no folder" in fails(capsys, "bench", "warps", "nowhere", *options)

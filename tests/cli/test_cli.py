@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import diffsight
 from diffsight.cli import run
 
 
@@ -197,6 +200,32 @@ def test_ctrl_c_is_quiet_and_leaves_nothing(here, two_photos):
     assert b"Traceback" not in seen + rest
     assert rest.decode().strip().endswith("diffsight: stopped")
     assert {path.name for path in here.iterdir()} == {"a.png", "b.png"}
+
+
+def test_ctrl_c_while_the_first_library_is_imported(tmp_path):
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    command = [sys.executable, "-c", "from diffsight.cli import main; main()", "models"]
+    paths = os.pathsep.join([str(tmp_path), str(Path(diffsight.__file__).parent.parent)])
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths}, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "\ndiffsight: stopped\n")
+
+
+def test_what_libraries_remark_does_not_stand_beside_our_line(here, two_photos, tiny_sd, tmp_path):
+    shutil.copytree(tiny_sd, tmp_path / "odd")
+    for part, change in (("unet", {"odd": 1}), ("vae", {"odd": 1, "block_out_channels": [0, 16, 16, 16]})):
+        path = tmp_path / "odd" / part / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    code = "import sys; from diffsight.cli import main, run; main() if sys.argv[1] == 'match' else run(sys.argv[2:])"
+    arguments = ["match", *two_photos, "--model", str(tmp_path / "odd"), "--point", "1,2"]
+    lines = {}
+    for start in ([], ["as it comes"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *start, *arguments], capture_output=True, text=True, check=False
+        )
+        lines[len(start)] = done.stderr.strip().splitlines()
+    assert len(lines[0]) == 1
+    assert lines[0][0].startswith(f"diffsight: {tmp_path}/odd/vae cannot be loaded")
+    assert len(lines[1]) > 1  # there was something to silence
 
 
 def test_names_too_long_and_targets_of_one_name(capsys, here, two_photos, tiny_sd):

@@ -1,30 +1,21 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from diffsight.cli import run
+from diffsight.video.frames import frame_rate, read_frames
+from diffsight.video.movies import video_writer
 from diffsight.world import make_scene
 
 from .test_cli import fails
 
-SMALL = [
-    "--size",
-    "64",
-    "--ensemble",
-    "1",
-    "--points",
-    "80",
-    "--device",
-    "cpu",
-    "--dtype",
-    "float32",
-    "--store",
-    "kept",
-]
+READ = ["--size", "64", "--ensemble", "1", "--device", "cpu", "--dtype", "float32", "--store", "kept"]
+SMALL = ["--points", "80", *READ]
 
 
 @pytest.fixture
@@ -49,7 +40,7 @@ def test_a_folder_of_targets(here, capsys):
     assert run(["edit", "a.png", "s.png", "in", "--out", "o", *SMALL]) == 1
     out = capsys.readouterr().out
     assert "skipped: in/broken.jpg" in out
-    assert "skipped: in/plain.png is of one colour" in out
+    assert "finds no place in in/plain.png: in/plain.png is of one colour" in out
     names = {path.name for path in (here / "o").iterdir()}
     assert names >= {"same_edit.png", "same_matches.png", "edit.json"}
     report = json.loads((here / "o" / "edit.json").read_text())
@@ -67,6 +58,27 @@ def test_ways_of_warping(here, options):
     assert run(["edit", "a.png", "s.png", "in/same.png", *options, *SMALL]) == 0
     settings = json.loads((here / "edited" / "edit.json").read_text())["settings"]
     assert settings["published"] == ("paper" in options)
+
+
+def test_every_frame_of_a_clip(here, capsys):
+    photo = np.asarray(Image.open("a.png"))
+    with video_writer(here / "clip.mp4", Fraction(12)) as add:
+        for frame in (np.zeros_like(photo), photo, photo):
+            add(frame)
+    assert run(["edit", "a.png", "s.png", "clip.mp4", "in/same.png", "--out", "o", *SMALL]) == 0
+    assert "clip_edit.mp4: 3 frames, 1 of them without the sticker\n  doubtful: 1 of 3" in capsys.readouterr().out
+    plain, *edited = (frame.picture.array().astype(int) for frame in read_frames(here / "o" / "clip_edit.mp4"))
+    assert frame_rate(here / "o" / "clip_edit.mp4") == 12
+    red = np.broadcast_to((255, 0, 0), (30, 30, 3))
+    for frame in edited:
+        assert np.abs(frame[25:55, 45:75] - red).mean() < 12
+    assert plain.max() < 6
+    rows = json.loads((here / "o" / "edit.json").read_text())["edits"]
+    assert [row["edited"] for row in rows[0]["frames"]] == [False, True, True]
+    assert (here / "o" / "same_edit.png").exists()
+    (here / "cut.mp4").write_bytes((here / "clip.mp4").read_bytes()[:300])
+    assert "cannot be read as a video" in fails(capsys, "edit", "a.png", "s.png", "cut.mp4", *SMALL)
+    assert not list((here / "edited").glob("*"))
 
 
 def test_what_cannot_be_used(here, capsys):

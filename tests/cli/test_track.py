@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from diffsight.cli import run
-from diffsight.video.frames import read_frames, video_writer
+from diffsight.video.frames import read_frames
 from diffsight.video.masks import davis_palette
+from diffsight.video.movies import video_writer
 
 from .test_cli import fails
 
@@ -44,8 +45,8 @@ def command(tiny_sd):
 
 
 def results(folder: Path) -> dict[str, bytes]:
-    """Every file of a run but its leftovers."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
+    """Every file of a run."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
@@ -102,9 +103,17 @@ run(sys.argv[1:])
 """
 
 
-@pytest.mark.parametrize("kind", ["--mask=mask.png", "--point=12,20"])
-def test_a_run_that_was_killed_ends_with_the_same_files(here, command, kind):
-    arguments = [*command, kind, "--overlay", "none"]
+def video_of(here: Path) -> None:
+    """The frames as a video file."""
+    with video_writer(here / "in.mp4", Fraction(10)) as add:
+        for i in range(FRAMES):
+            add(np.asarray(Image.open(here / "in" / f"{i}.png")))
+
+
+@pytest.mark.parametrize(("kind", "video"), [("--mask=mask.png", "in"), ("--point=12,20", "in.mp4")])
+def test_a_run_that_was_killed_ends_with_the_same_files(here, command, kind, video):
+    video_of(here)
+    arguments = ["track", video, *command[2:], kind]
     assert run([*arguments, "--out", "whole"]) == 0
     code = KILLED.format(function="save_soft")
     child = subprocess.run([sys.executable, "-c", code, *arguments, "--out", "cut"], capture_output=True, check=False)
@@ -114,12 +123,13 @@ def test_a_run_that_was_killed_ends_with_the_same_files(here, command, kind):
     if "point" in kind:
         with (here / "cut" / "points.csv").open("a") as handle:
             handle.write("5,1,3")
+    (here / "cut" / ".00005.1234abcd.part.png").touch()  # as a run leaves it that is killed while it writes
     assert run([*arguments, "--out", "cut"]) == 0
     assert results(here / "cut") == results(here / "whole")
 
 
 def test_a_finished_run_does_nothing_and_can_be_given_more_frames(here, command):
-    arguments = [*command, "--mask", "mask.png", "--overlay", "none"]
+    arguments = [*command, "--mask", "mask.png"]
     assert run([*arguments, "--out", "whole"]) == 0
     assert run([*arguments, "--out", "grown", "--frames", "4"]) == 0
     assert len(list((here / "grown").glob("*.png"))) == 4
@@ -133,6 +143,15 @@ def test_a_finished_run_does_nothing_and_can_be_given_more_frames(here, command)
     assert results(here / "grown") == results(here / "whole")
 
 
+def test_an_overlay_that_lacks_frames_does_not_stay(here, command):
+    """A finished run is given more frames, and stopped before it could draw them."""
+    arguments = [*command, "--mask", "mask.png", "--out", "o"]
+    assert run([*arguments, "--frames", "4"]) == 0
+    assert run([*arguments, "--overlay", "none", "--frames", "6"]) == 0
+    assert run([*arguments, "--frames", "6"]) == 0
+    assert len(list(read_frames(here / "o" / "overlay.mp4"))) == 6
+
+
 def test_a_run_begins_at_any_frame(here, command):
     assert run([*command, "--mask", "mask.png", "--out", "o", "--start", "6", "--overlay", "none"]) == 0
     assert [path.name for path in sorted((here / "o").glob("*.png"))] == ["00006.png", "00007.png", "00008.png"]
@@ -143,10 +162,14 @@ def test_damaged_frames_stop_the_run_or_are_left_out(capsys, here, command):
     (here / "in" / "4.png").write_bytes(whole[:200])
     arguments = [*command, "--mask", "mask.png", "--out", "o"]
     assert run(arguments) == 2
-    assert "4.png" in capsys.readouterr().err
+    told = capsys.readouterr().err.splitlines()[-1]  # below the progress bar
+    assert "4.png is damaged" in told
+    assert "--skip-bad" in told
     assert [path.name for path in sorted((here / "o").glob("*.png"))][-1] == "00003.png"
     assert run([*arguments, "--skip-bad"]) == 1
-    assert "skipped: in/4.png" in capsys.readouterr().out.replace("frame 4: ", "")
+    assert "skipped: in/4.png" in capsys.readouterr().out
+    (left_out,) = json.loads((here / "o" / "track.json").read_text())["info"]["skipped"]
+    assert left_out["frame"] == 4
     assert len(list((here / "o").glob("*.png"))) == FRAMES - 1
     assert len(list(read_frames(here / "o" / "overlay.mp4"))) == FRAMES - 1
     assert run([*arguments, "--skip-bad"]) == 1
@@ -209,11 +232,24 @@ def test_a_folder_of_another_run_is_left_alone(capsys, here, command):
     assert results(here / "o") == before
 
 
-def test_bench_clips_prints_every_row(capsys, here, tiny_sd):
+def test_bench_clips_prints_every_row(capsys, here):
     arguments = ["bench", "clips", "--clips", "1", "--frames", "3", "--json", "f.json", "--device", "cpu"]
     assert run(arguments) == 0
     report = json.loads((here / "f.json").read_text())
     assert list(report["scores"]) == ["copy of the first frame", "raw pixels", "untrained pocket", "pocket"]
     assert all(0 < row["jf"] <= 100 for row in report["scores"].values())
-    capsys.readouterr()
+    assert "1 clips" in capsys.readouterr().out
     assert "--frames 2 is too few" in fails(capsys, "bench", "clips", "--frames", "2")
+
+
+def test_bench_clips_scores_a_folder_that_has_no_points(capsys, here):
+    for kind in ("JPEGImages", "Annotations"):
+        (here / "davis" / kind / "480p" / "toy").mkdir(parents=True)
+    for i in range(3):
+        Image.open(here / "in" / f"{i}.png").save(here / "davis" / "JPEGImages" / "480p" / "toy" / f"{i:05d}.jpg")
+        Image.open(here / "mask.png").save(here / "davis" / "Annotations" / "480p" / "toy" / f"{i:05d}.png")
+    (here / "davis" / "ImageSets" / "2017").mkdir(parents=True)
+    (here / "davis" / "ImageSets" / "2017" / "val.txt").write_text("toy\n")
+    assert run(["bench", "clips", "davis", "--json", "f.json", "--device", "cpu"]) == 0
+    row = json.loads((here / "f.json").read_text())["scores"]["copy of the first frame"]
+    assert (row["jf"], row["points"], row["objects"]) == (100, None, 1)

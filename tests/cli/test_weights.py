@@ -40,6 +40,29 @@ def test_the_list_says_what_is_here(capsys, hub, tiny_sd, monkeypatch):
     assert hub.log == []
 
 
+def test_the_list_tells_damaged_and_sixteen_bit_files_apart(capsys, hub, tiny_sd, tmp_path, monkeypatch):
+    names = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+    halves = hub.folder / "CompVis/stable-diffusion-v1-4"
+    shutil.copytree(tiny_sd, halves)
+    for part, stem in names.items():
+        (halves / part / f"{stem}.safetensors").rename(halves / part / f"{stem}.fp16.safetensors")
+    printed(capsys, "fetch", "sd-1.4", "--half")
+    shutil.copytree(tiny_sd, tmp_path / "cut")
+    cut = tmp_path / "cut" / "vae" / "diffusion_pytorch_model.safetensors"
+    cut.write_bytes(cut.read_bytes()[:-1])
+    monkeypatch.setenv("DIFFSIGHT_SD15", str(tmp_path / "cut"))
+    rows = {row["name"]: row for row in json.loads(printed(capsys, "list", "--json"))}
+    assert (rows["sd-1.4"]["here"], rows["sd-1.4"]["only_half"]) == (True, True)
+    assert rows["sd-1.5"]["here"] is False
+    lines = printed(capsys, "list").splitlines()
+    assert next(line for line in lines if line.split()[:1] == ["sd-1.4"]).split()[1] == "16-bit"
+    assert f"sd-1.5: {cut} is damaged or cut off" in "\n".join(lines)
+    assert "sd-1.4 is here in 16 bits only" in printed(capsys, "where", "sd-1.4")
+    assert "is loaded from" in printed(capsys, "where", "sd-1.4", "--half")
+    assert f"{cut} is damaged or cut off" in printed(capsys, "where", "sd-1.5")
+    assert "fp16" in printed(capsys, "verify", "sd-1.4")
+
+
 def test_fetch_where_and_verify(capsys, hub, tiny_sd2):
     shutil.copytree(tiny_sd2, hub.folder / MIRROR)
     nowhere = printed(capsys, "where", "sd-2.1")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from diffsight.errors import InvalidInput
 from diffsight.grid import centre_matrix, corner_matrix, warp_points
-from diffsight.matching.homography import EstimateSettings, doubts, estimate
+from diffsight.matching.homography import Alignment, EstimateSettings, doubts, estimate
 from diffsight.types import Matches
 
 PLANE = np.array([[0.9, -0.15, 12.0], [0.2, 1.05, -8.0], [4e-4, -2e-4, 1.0]])
@@ -93,6 +95,23 @@ def test_chance_agreement_is_doubted():
     rng = np.random.default_rng(0)
     found = estimate(make(rng.uniform(0, 300, (80, 2)), rng.uniform(0, 300, (80, 2))))
     assert len(doubts(found)) == 1
+
+
+@pytest.mark.parametrize(
+    ("matrix", "size", "folds"),
+    [
+        (PLANE, (200, 200), False),
+        (-2 * PLANE, (200, 200), False),  # a matrix is known up to its scale
+        (PLANE @ np.diag([-1.0, 1, 1]), (200, 200), True),
+        (np.array([[1.0, 0, 0], [0, 1, 0], [-0.01, 0, 1]]), (90, 99), False),
+        (np.array([[1.0, 0, 0], [0, 1, 0], [-0.01, 0, 1]]), (90, 101), True),  # its horizon is x = 100
+    ],
+)
+def test_a_photo_turned_over_or_cut_by_the_horizon_is_doubted(matrix, size, folds):
+    found = Alignment("homography", matrix, np.ones(20, bool), np.zeros(20))
+    assert ["turns the photo over" in line for line in doubts(found, size)] == [True] * folds
+    assert doubts(found) == ()
+    assert doubts(replace(found, kind="fundamental"), size) == ()
 
 
 def test_equal_seeds_give_equal_matrices():

@@ -113,7 +113,7 @@ def test_unusable_files_are_refused(tmp_path, name, error, message):
 
 def test_unknown_detectors_are_refused():
     photo = picture(np.zeros((9, 9, 3), np.uint8))
-    with pytest.raises(InvalidInput, match="sift, orb, grid"):
+    with pytest.raises(InvalidInput, match="sift, orb, grid, superpoint"):
         detect(photo, "surf")
     with pytest.raises(InvalidInput, match="1 or more"):
         detect(photo, "sift", 0)

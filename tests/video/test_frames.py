@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from diffsight.errors import InvalidInput, UnreadableFile
-from diffsight.video.frames import frame_count, frame_names, frame_rate, read_frames, video_writer
+from diffsight.video.frames import frame_count, frame_names, frame_rate, read_frames
+from diffsight.video.movies import video_writer
 
 
 def ramp(index, height=61, width=81):

@@ -5,7 +5,6 @@ It works on pixels, knows no text, and is what the DIFT paper (arXiv 2306.03881)
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,23 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import ModelUnavailable
 from ..types import Capture, Posterior, Taps
 from .adm_layout import DOWN, FIXED, RELEASED, UP, AdmConfig, convert
-from .base import Card, ReadSettings, Tap, TapTable, Task
+from .base import Card, Tap, TapTable
 from .capture import run_tapped
-from .common import Textless
 from .diffusion import DiffusionBackbone
-from .parts import load_part
-from .weights.files import read_state
-
-ADM_TASKS: dict[Task, ReadSettings] = {
-    "semantic": ReadSettings(stage="out4", timestep=101, ensemble=8, size=(512, 512)),
-    "geometric": ReadSettings(stage="out11", timestep=41, ensemble=4, size=(768, 768)),
-    "temporal": ReadSettings(stage="out7", timestep=51, ensemble=4, size=(480, 832)),
-    "segmentation": ReadSettings(stage="out4", timestep=101, ensemble=1, size=(512, 512)),
-}
-"""The settings of the DIFT paper, which cuts no photos into parts with this network: there they are our choice."""
+from .loading import load_module, refusing
+from .textless import Textless
+from .weights.files import read_config, read_state
 
 
 def adm_taps(config: Any) -> TapTable:
@@ -111,26 +101,19 @@ def load_adm(
             anything but weights; a pickled program is not run.
     """
     from diffusers import UNet2DModel
-    from safetensors import SafetensorError
 
-    try:
+    advice = "give 256x256_diffusion_uncond.pt as OpenAI released it, or a diffusers folder of it"
+    with refusing(f"ADM in {path}", advice):
         if path.is_dir():
-            _check_folder(json.loads((path / "config.json").read_text()))
-            unet = load_part(UNet2DModel, path, device, dtype)
+            _check_folder(read_config(path / "config.json"))
+            unet = load_module(UNet2DModel, path, device, dtype)
         else:
             with torch.device("meta"):
                 unet = UNet2DModel(**config.unet_options())
             state = convert(read_state(path), config)
             _check_shapes(state, unet)
             unet.load_state_dict({name: weight.to(device, dtype) for name, weight in state.items()}, assign=True)
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:160]
-    else:
         return AdmBackbone(card, unet, device, dtype)
-    raise ModelUnavailable(
-        f"cannot load ADM from {path}: {reason}; give 256x256_diffusion_uncond.pt as OpenAI released it, the same as "
-        ".safetensors, or a diffusers folder of it (config.json, diffusion_pytorch_model.safetensors)"
-    )
 
 
 def _check_shapes(state: dict[str, Tensor], unet: Any) -> None:

@@ -95,6 +95,11 @@ class ReadSettings:
     seed: int = 0
 
 
+def clean_settings(stage: str, size: Size, fit: FitKind = "stretch") -> ReadSettings:
+    """Settings for a network that takes neither noise nor timestep: one pass."""
+    return ReadSettings(stage=stage, timestep=0, ensemble=1, size=size, fit=fit, noise=False)
+
+
 def adjust(settings: ReadSettings, changes: dict[str, Any]) -> ReadSettings:
     """Replace single settings; None keeps the default.
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
 
 from ..device import pick_device
-from ..errors import ModelUnavailable
 from ..grid import Fit
 from ..images import resize
 from ..types import Picture
+from .loading import refusing
+from .weights.files import read_config
 
 LONGEST = 30
 """Tokens of a caption at most."""
@@ -31,26 +31,19 @@ class Captioner:
 
     def __init__(self, model: str | Path, *, device: str | None = None) -> None:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError
-        from safetensors import SafetensorError
         from transformers import AutoTokenizer, BlipForConditionalGeneration
 
         where = pick_device(device)
-        try:
-            folder = Path(model)
+        advice = "give a folder with a BLIP captioning model, or the words themselves (--names, --caption)"
+        with refusing(f"the captioner {model}", advice):
+            folder = Path(model).expanduser()
             if not folder.is_dir():
                 folder = Path(snapshot_download(str(model), allow_patterns=["*.json", "*.txt", "model.safetensors"]))
-            facts = json.loads((folder / "preprocessor_config.json").read_text())
+            facts = read_config(folder / "preprocessor_config.json")
             self.size = (int(facts["size"]["height"]), int(facts["size"]["width"]))
             self.mean, self.std = (torch.tensor(facts[key]).view(3, 1, 1) for key in ("image_mean", "image_std"))
             self.tokenizer = AutoTokenizer.from_pretrained(folder)
             network = BlipForConditionalGeneration.from_pretrained(folder, use_safetensors=True)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, HfHubHTTPError) as error:
-            reason = " ".join(str(error).split())[:160]
-            raise ModelUnavailable(
-                f"cannot load the captioner {model}: {reason}; give a folder with a BLIP captioning model, or the "
-                "words themselves (--names, --caption)"
-            ) from None
         self.network = network.eval().requires_grad_(False).to(where)
 
     def __call__(self, picture: Picture, fit: Fit) -> str:

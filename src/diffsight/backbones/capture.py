@@ -22,7 +22,7 @@ TILE = 2**20
 """Attention scores computed at a time where no gradient is wanted: as many as fit a processor's cache."""
 
 
-class _Stop(Exception):
+class Stop(Exception):
     """Ends a pass once all that is wanted has been seen."""
 
 
@@ -141,7 +141,7 @@ def _tapped(network: nn.Module, table: TapTable, taps: Taps, found: dict[str, Te
     def keep(key: str, value: Tensor) -> None:
         found[key] = value
         if stop and len(found) == len(set(taps.keys)):
-            raise _Stop
+            raise Stop
 
     handles, processors = [], []
     try:
@@ -192,7 +192,7 @@ def run_tapped(
     """
     table.check(taps)
     found: dict[str, Tensor] = {}
-    with _tapped(network, table, taps, found, stop), suppress(_Stop):
+    with _tapped(network, table, taps, found, stop), suppress(Stop):
         forward()
     if missing := set(taps.keys) - found.keys():
         raise RuntimeError(f"the pass ended without {sorted(missing)}; the tap table does not fit the network")

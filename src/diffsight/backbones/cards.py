@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .adm import ADM_TASKS
-from .base import Card, ReadSettings, Task
-from .vgg import VGG_TASKS
-from .vit import CLIP_TASKS, DINO_TASKS, DINOV2_TASKS
+from ..grid import FitKind, Size
+from .base import Card, ReadSettings, Task, clean_settings
 
 POCKET_TASKS: dict[Task, ReadSettings] = {
     "semantic": ReadSettings(stage="up1.a0", timestep=20, ensemble=2, size=(96, 96)),
@@ -27,9 +25,12 @@ def sd_tasks(side: int) -> dict[Task, ReadSettings]:
     }
 
 
-def _clean_tasks(side: int) -> dict[Task, ReadSettings]:
-    """The settings of CleanDIFT (arXiv 2412.03439): one pass on the clean latent, whose timestep stays at 261."""
-    return {task: replace(settings, timestep=261, ensemble=1, noise=False) for task, settings in sd_tasks(side).items()}
+def _clean(version: str, licence: str, parameters: float, side: int) -> Card:
+    """CleanDIFT (arXiv 2412.03439): one pass on the clean latent, whose timestep stays at 261."""
+    about = "matching in one pass without noise; prompt: A photo of a ..."
+    tasks = {task: replace(own, timestep=261, ensemble=1, noise=False) for task, own in sd_tasks(side).items()}
+    source = f"CleanDIFT's UNet in SD {version}"
+    return Card(f"cleandift-sd-{version}", about, f"MIT (UNet), {licence}", parameters, source, tasks)
 
 
 XL_TASKS: dict[Task, ReadSettings] = {
@@ -40,9 +41,44 @@ XL_TASKS: dict[Task, ReadSettings] = {
 }
 """Stage and timestep of matching as later work uses them, segmentation as DiffCut (arXiv 2406.02842); no figure yet."""
 
+ADM_TASKS: dict[Task, ReadSettings] = {
+    "semantic": ReadSettings(stage="out4", timestep=101, ensemble=8, size=(512, 512)),
+    "geometric": ReadSettings(stage="out11", timestep=41, ensemble=4, size=(768, 768)),
+    "temporal": ReadSettings(stage="out7", timestep=51, ensemble=4, size=(480, 832)),
+    "segmentation": ReadSettings(stage="out4", timestep=101, ensemble=1, size=(512, 512)),
+}
+"""The settings of the DIFT paper, which cuts no photos into parts with this network: there they are our choice."""
+
+VGG_TASKS: dict[Task, ReadSettings] = {
+    "semantic": clean_settings("relu4_4", (512, 512)),
+    "geometric": clean_settings("relu3_4", (768, 768)),
+    "temporal": clean_settings("relu4_4", (480, 832)),
+    "segmentation": clean_settings("relu4_4", (512, 512)),
+}
+"""Our choice: the methods that this package reproduces publish no setting for VGG."""
+
+
+def _vit_tasks(
+    semantic: int, geometric: int, temporal: Size, segmentation: int, fit: FitKind = "stretch"
+) -> dict[Task, ReadSettings]:
+    """Settings that read the last block; inputs are square but for the temporal task, ``fit`` is the semantic one's."""
+    return {
+        "semantic": clean_settings("last", (semantic, semantic), fit),
+        "geometric": clean_settings("last", (geometric, geometric)),
+        "temporal": clean_settings("last", temporal),
+        "segmentation": clean_settings("last", (segmentation, segmentation)),
+    }
+
+
+# Semantic matches of DINOv2 are read as sd-dino does (Zhang et al., 2023, arXiv 2305.15347); nothing else has a
+# published setting: the sizes are near DIFT's, in whole patches.
+DINO_TASKS = _vit_tasks(512, 768, (480, 832), 512)
+DINOV2_TASKS = _vit_tasks(840, 770, (476, 826), 518, fit="pad")
+CLIP_TASKS = _vit_tasks(770, 770, (476, 826), 518)
+
 POCKET = Card(
     name="pocket",
-    about="small pixel-space model that ships with the package; for trying things out and for tests",
+    about="small model of pixels in the package itself; for trying things out",
     licence="Apache-2.0",
     parameters=16.6,
     source="bundled",
@@ -64,22 +100,8 @@ CARDS: dict[str, Card] = {
         Card("sd-2.1-base", "as SD 2.1, smaller pictures", RAIL_PLUS, 1240, "SD 2.1, 512 px", sd_tasks(512)),
         Card("sd-1.5", "matching, segmentation; most variants", RAIL, 1017, "SD 1.5, 512 px", sd_tasks(512)),
         Card("sd-1.4", "what prompt matching and DiffSeg use", RAIL, 1017, "SD 1.4, 512 px", sd_tasks(512)),
-        Card(
-            name="cleandift-sd-2.1",
-            about="matching in one pass without noise; prompt: A photo of a ...",
-            licence=f"MIT (UNet), {RAIL_PLUS}",
-            parameters=1240,
-            source="CleanDIFT's UNet in SD 2.1",
-            tasks=_clean_tasks(768),
-        ),
-        Card(
-            name="cleandift-sd-1.5",
-            about="matching in one pass without noise; prompt: A photo of a ...",
-            licence=f"MIT (UNet), {RAIL}",
-            parameters=1017,
-            source="CleanDIFT's UNet in SD 1.5",
-            tasks=_clean_tasks(512),
-        ),
+        _clean("2.1", RAIL_PLUS, 1240, 768),
+        _clean("1.5", RAIL, 1017, 512),
         Card("sdxl", "large pictures; settings little tried", RAIL_PLUS, 3419, "SD XL base 1.0", XL_TASKS),
         Card(
             name="ssd-1b",
@@ -92,10 +114,10 @@ CARDS: dict[str, Card] = {
         ),
         Card(
             name="adm-256",
-            about="matching without text; geometric detail (Dhariwal and Nichol, 2021)",
+            about="matching without text; geometric detail",
             licence="MIT",
             parameters=553,
-            source="guided diffusion, ImageNet 256 px, unconditional",
+            source="guided diffusion (Dhariwal and Nichol, 2021), ImageNet 256 px, unconditional",
             tasks=ADM_TASKS,
             track={"temperature": 0.1, "top": 10},
             kind="adm",

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from ..errors import InvalidInput
 from ..types import Posterior
 from .base import Card, TapTable
-from .common import check_sides, weight_digest
+from .colours import check_sides
+from .fingerprint import weight_digest
 
 
 class Encoder(Protocol):

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InvalidInput
+from .capture import Stop
 
 PATCH = 2
 """Side of the square of latent cells that becomes one token, in both families."""
@@ -146,13 +147,9 @@ def read_blocks(
     arguments = FAMILIES[type(network).__name__].arguments(network, latent, time, tokens, pooled, settings.guidance)
     modules = {name: network.get_submodule(paths[name]) for name in blocks}
     found: dict[str, Tensor] = {}
-    with _watched(modules, height * width // PATCH**2, settings, found), suppress(_Stop):
+    with _watched(modules, height * width // PATCH**2, settings, found), suppress(Stop):
         network(**arguments)
     return {name: found[name].transpose(1, 2).unflatten(2, (height // PATCH, width // PATCH)) for name in blocks}
-
-
-class _Stop(Exception):
-    """Ends a pass once all that is wanted has been seen."""
 
 
 @contextmanager
@@ -167,7 +164,7 @@ def _watched(
         norm = block.norm1 if hasattr(block, "norm1") else block.norm
         found[name] = norm(image, emb=named["temb"])[0] if settings.adaln else image
         if len(found) == len(blocks):
-            raise _Stop
+            raise Stop
 
     handles = [
         block.register_forward_pre_hook(partial(keep, name=name), with_kwargs=True) for name, block in blocks.items()

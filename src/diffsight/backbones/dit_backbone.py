@@ -16,13 +16,17 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from ..errors import InvalidInput, ModelUnavailable
+from ..errors import InvalidInput
 from ..types import Capture, Posterior, Taps
 from .base import Card, ReadSettings, Tap, TapTable, Task
-from .common import Textless, check_sides, join_pooled, split_pooled, weight_digest
+from .colours import check_sides
 from .dit import FAMILIES, PATCH, STEPS, DitSettings, block_paths, read_blocks
+from .fingerprint import weight_digest
 from .latent import VaeEncoder
-from .parts import DECODER, load_part
+from .loading import DECODER, load_module, refusing
+from .text import join_pooled, split_pooled
+from .textless import Textless
+from .weights.files import read_config
 
 
 @dataclass(frozen=True)
@@ -168,20 +172,14 @@ def load_dit(
         ModelUnavailable: if a part is missing, damaged or of an unknown kind.
     """
     import diffusers
-    from safetensors import SafetensorError
 
     folder = Path(folder)
-    try:
-        kind = json.loads((folder / "transformer" / "config.json").read_text())["_class_name"]
+    kind = read_config(folder / "transformer" / "config.json").get("_class_name")
+    with refusing(folder, "it must hold transformer/ and vae/ as a FLUX.1 or Stable Diffusion 3 repository does"):
         if kind not in FAMILIES:
             raise ValueError(f"its transformer is a {kind}; known are {', '.join(FAMILIES)}")
-        transformer = load_part(getattr(diffusers, kind), folder / "transformer", device, dtype)
-        vae = load_part(diffusers.AutoencoderKL, folder / "vae", device, dtype, without=DECODER)
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        raise ModelUnavailable(
-            f"{folder} is not a usable diffusion transformer ({' '.join(str(error).split())[:300]}); it must hold "
-            "transformer/ and vae/ as a FLUX.1 or Stable Diffusion 3 repository does"
-        ) from error
+        transformer = load_module(getattr(diffusers, kind), folder / "transformer", device, dtype)
+        vae = load_module(diffusers.AutoencoderKL, folder / "vae", device, dtype, without=DECODER)
     blocks = list(block_paths(transformer))
     reading = ReadSettings(stage=blocks[len(blocks) // 2], timestep=260, ensemble=8, size=(640, 640))
     card = Card(

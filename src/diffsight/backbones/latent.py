@@ -6,7 +6,6 @@ word table), a noise schedule and a UNet. Only these are loaded: no decoder, no 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,12 +18,14 @@ from ..errors import InvalidInput, ModelUnavailable
 from ..types import AND, Capture, Heads, Posterior, Taps
 from .base import Card
 from .capture import attend, run_tapped, unet_taps
-from .common import split_pooled, weight_digest
 from .diffusion import DiffusionBackbone, Encoder
-from .parts import load_schedule, load_unet, load_vae, unusable
+from .fingerprint import weight_digest
+from .loading import refusing
+from .parts import load_schedule, load_unet, load_vae
 from .pixels import PixelBlocks
-from .text import ClipText, Text, WordText, XlText
+from .text import ClipText, Text, WordText, XlText, split_pooled
 from .weights import Weights
+from .weights.files import read_config
 
 # Weights are held with the channels of a pixel side by side (channels_last): convolutions on them are faster.
 
@@ -175,13 +176,10 @@ def load_latent(weights: Weights, card: Card, device: torch.device, dtype: torch
     Raises:
         ModelUnavailable: if a part is lacking or does not fit.
     """
-    from safetensors import SafetensorError
-
     path = weights.path
-    try:
-        unet = load_unet(weights, device, dtype)
-        alphas = load_schedule(weights)
-        index = json.loads((path / "model_index.json").read_text()) if (path / "model_index.json").exists() else {}
+    unet = load_unet(weights, device, dtype)
+    alphas = load_schedule(weights)
+    with refusing(path, "its parts must be those of one Stable Diffusion network"):
         encoder: Encoder
         if (path / "pixels").is_dir():
             encoder = PixelBlocks.from_pretrained(path / "pixels")
@@ -189,9 +187,8 @@ def load_latent(weights: Weights, card: Card, device: torch.device, dtype: torch
             # in half precision XL's autoencoder overflows
             whole = torch.float32 if wants_pooled(unet) and dtype == torch.float16 else dtype
             encoder = VaeEncoder(load_vae(weights, device, whole).eval().requires_grad_(False))
+        index = read_config(path / "model_index.json") if (path / "model_index.json").exists() else {}
         is_words = index.get("text_encoder", [""])[-1] == "WordTable"
         kind = XlText if wants_pooled(unet) else ClipText
         text: Text = WordText(path) if is_words else kind(weights, dtype)
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        raise unusable(path, error) from error
-    return LatentBackbone(card, unet, encoder, alphas, text, device, dtype)
+        return LatentBackbone(card, unet, encoder, alphas, text, device, dtype)

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from textwrap import shorten
 from typing import get_args
 
 from ..device import pick_device, pick_dtype
-from ..errors import DiffsightError, InvalidInput, ModelUnavailable
-from .adm import ADM_TASKS, load_adm
+from ..errors import InvalidInput
+from .adm import load_adm
 from .base import Backbone, Card, ReadSettings, Task
-from .cards import CARDS, POCKET, XL_TASKS, sd_tasks
+from .cards import ADM_TASKS, CARDS, POCKET, XL_TASKS, sd_tasks
 from .latent import load_latent
+from .loading import refusing
 from .vgg import load_vgg
-from .vit import load_vit, vit_tasks
-from .weights import NETWORKS, Network, Weights, checkpoint, network_of, resolve, search
+from .vit import FAMILIES, load_vit, vit_tasks
+from .weights import NETWORKS, Network, Weights, checkpoint, expand, look, network_of, resolve
+from .weights.files import read_config
 
 XL_SIDE = 1024
 """Side of the pictures that Stable Diffusion XL was trained on, pixels."""
 
 
 def is_here(card: Card) -> bool:
-    """Whether a model can be loaded without the network."""
-    return search(NETWORKS[card.name]).found is not None
+    """Whether a model can be loaded without the network, if only in half precision; its files' headers are read."""
+    return look(NETWORKS[card.name]).is_here
 
 
 def task_settings(card: Card, task: str) -> ReadSettings:
@@ -74,24 +74,16 @@ def load(
     else:
         found = _named(name, half)
         card = _own_card(found, name)
-    try:
-        if card.kind == "stable-diffusion":
-            return load_latent(found, card, where, number_format)
-        if card.kind == "adm":
-            return load_adm(found.path, card, where, number_format)
-        return (load_vit if card.kind == "vit" else load_vgg)(found.path, card, where, number_format)
-    except (DiffsightError, ImportError, MemoryError):
-        raise
-    except Exception as error:  # a stranger's configuration may make the libraries fail in any way
-        reason = shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...")
-        raise ModelUnavailable(
-            f"no network can be built from {found.path} ({reason}); its configuration is damaged or of another kind"
-        ) from error
+    if card.kind == "stable-diffusion":
+        return load_latent(found, card, where, number_format)
+    if card.kind == "adm":
+        return load_adm(found.path, card, where, number_format)
+    return (load_vit if card.kind == "vit" else load_vgg)(found.path, card, where, number_format)
 
 
 def _named(name: str, half: bool) -> Weights:
     """The weights of a folder, a file or a hub id."""
-    if Path(name).exists():
+    if name and expand(name).exists():
         return resolve(Network(name, None, ()), name, half=half)
     network = network_of(name)
     if network is None:
@@ -112,23 +104,17 @@ def _own_card(weights: Weights, name: str) -> Card:
     if not config.is_file():
         side = 8 * _sample_size(weights.path)
         return replace(card, tasks=sd_tasks(side) if side < XL_SIDE else XL_TASKS)
-    try:
-        facts = json.loads(config.read_text())
-        if facts.get("_class_name") == "UNet2DModel":
-            return replace(card, kind="adm", tasks=ADM_TASKS, track=CARDS["adm-256"].track)
+    facts = read_config(config)
+    if facts.get("_class_name") == "UNet2DModel":
+        return replace(card, kind="adm", tasks=ADM_TASKS, track=CARDS["adm-256"].track)
+    with refusing(config, f"known here are {', '.join(FAMILIES)} (model_type) and UNet2DModel (_class_name)"):
         return replace(card, kind="vit", tasks=vit_tasks(facts))
-    except (OSError, ValueError, AttributeError, KeyError, TypeError, ZeroDivisionError) as error:
-        raise ModelUnavailable(f"{config} describes no network that is known here ({error})") from None
 
 
 def _sample_size(path: Path) -> int:
     """Side of the latent that a UNet was trained on."""
     if path.is_file():
         return checkpoint.sample_size(path)
-    try:
-        return int(json.loads((path / "unet" / "config.json").read_text())["sample_size"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelUnavailable(
-            f"{path} is not a model folder ({' '.join(str(error).split())[:160]}); it must hold unet/config.json, "
-            "scheduler/, text_encoder/, tokenizer/ and vae/ as a Stable Diffusion repository does"
-        ) from None
+    config = path / "unet" / "config.json"
+    with refusing(config, "it must be that of a Stable Diffusion UNet"):
+        return int(read_config(config)["sample_size"])

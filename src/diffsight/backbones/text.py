@@ -7,14 +7,30 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ModelUnavailable
-from .common import join_pooled
-from .parts import load_text_encoder, unusable
+from .loading import refusing
+from .parts import load_text_encoder
 from .weights import Weights
 from .weights.layout import Part
 from .words import WordTable, split_words
+
+
+def join_pooled(tokens: Tensor, pooled: Tensor) -> Tensor:
+    """Append the text's pooled vectors (N, P) to its tokens (N, T, C) as one more row, filled up with zeros.
+
+    So that a context is one tensor, (N, T + 1, C), whatever else than tokens the network wants.
+    """
+    return torch.cat([tokens, F.pad(pooled, (0, tokens.shape[2] - pooled.shape[1]))[:, None]], dim=1)
+
+
+def split_pooled(context: Tensor, channels: int) -> tuple[Tensor, Tensor]:
+    """Tokens and pooled vectors again, of a context made by ``join_pooled``; all tokens if ``channels`` is 0."""
+    if channels == 0:
+        return context, context.new_zeros(len(context), 0)
+    return context[:, :-1], context[:, -1, :channels]
 
 
 class Text(Protocol):
@@ -50,13 +66,8 @@ class ClipText:
 
     def _encode(self, prompts: Sequence[str], tokenizer_part: Part, encoder_part: Part) -> Any:
         """What an encoder makes of N prompts: all that it returns, hidden states included."""
-        from safetensors import SafetensorError
-
         tokenizer = self._tokenizer(tokenizer_part)
-        try:
-            encoder = load_text_encoder(self.weights, self.dtype, encoder_part)
-        except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
-            raise unusable(self.weights.having(encoder_part), error) from error
+        encoder = load_text_encoder(self.weights, self.dtype, encoder_part)
         if len(tokenizer) != encoder.config.vocab_size:
             raise ModelUnavailable(
                 f"{self.weights.having(tokenizer_part) / tokenizer_part} knows {len(tokenizer)} tokens, the text "
@@ -70,11 +81,9 @@ class ClipText:
     def _tokenizer(self, part: Part) -> Any:
         from transformers import CLIPTokenizerFast
 
-        folder = self.weights.having(part)
-        try:
-            return CLIPTokenizerFast.from_pretrained(folder / part, local_files_only=True)
-        except (OSError, ValueError, TypeError, RuntimeError) as error:
-            raise unusable(folder, error) from error
+        folder = self.weights.having(part) / part
+        with refusing(folder, "it must hold tokenizer.json, or vocab.json and merges.txt, whole; fetch them again"):
+            return CLIPTokenizerFast.from_pretrained(folder, local_files_only=True)
 
 
 class XlText(ClipText):

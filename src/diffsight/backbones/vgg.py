@@ -11,11 +11,13 @@ from textwrap import shorten
 import torch
 from torch import Tensor, nn
 
-from ..errors import ModelUnavailable
 from ..types import Capture, Posterior, Taps
-from .base import Card, ReadSettings, Tap, TapTable, Task
+from .base import Card, Tap, TapTable
 from .capture import run_tapped
-from .common import IMAGENET_MEAN, IMAGENET_STD, Noiseless, check_sides, clean_settings, normalise, weight_digest
+from .colours import IMAGENET_MEAN, IMAGENET_STD, check_sides, normalise
+from .fingerprint import weight_digest
+from .loading import refusing
+from .textless import Noiseless
 from .weights.files import read_state
 
 LEVELS = (2, 2, 4, 4, 4)
@@ -26,14 +28,6 @@ BLOCKS = tuple(f"{level}_{number}" for level, count in enumerate(LEVELS, 1) for 
 
 RELATIVES = {8: "VGG-11", 10: "VGG-13", 13: "VGG-16", 16: "VGG-19 with batch normalisation"}
 """What else has such weights, by the number of convolutions."""
-
-VGG_TASKS: dict[Task, ReadSettings] = {
-    "semantic": clean_settings("relu4_4", (512, 512)),
-    "geometric": clean_settings("relu3_4", (768, 768)),
-    "temporal": clean_settings("relu4_4", (480, 832)),
-    "segmentation": clean_settings("relu4_4", (512, 512)),
-}
-"""Our choice: the methods that this package reproduces publish no setting for VGG."""
 
 
 def vgg19(widths: Sequence[int]) -> nn.Sequential:
@@ -131,23 +125,16 @@ def load_vgg(path: Path, card: Card, device: torch.device, dtype: torch.dtype) -
     Raises:
         ModelUnavailable: if the file is missing, damaged, or of another architecture.
     """
-    state = _convolutions(read_state(path), path)
-    with torch.device("meta"):
-        network = vgg19([len(state[f"conv{block}.weight"]) for block in BLOCKS])
-    try:
-        network.load_state_dict(state, assign=True)
-    except RuntimeError as error:
-        raise _unusable(path, shorten(str(error), 300, placeholder=" ...")) from error
-    return VggBackbone(card, network, device, dtype)
+    state = read_state(path)
+    with refusing(f"VGG-19 in {path}", "give torchvision's vgg19 weights as .safetensors or .pth"):
+        convolutions = _convolutions(state)
+        with torch.device("meta"):
+            network = vgg19([len(convolutions[f"conv{block}.weight"]) for block in BLOCKS])
+        network.load_state_dict(convolutions, assign=True)
+        return VggBackbone(card, network, device, dtype)
 
 
-def _unusable(path: Path, reason: str) -> ModelUnavailable:
-    return ModelUnavailable(
-        f"{path} holds no usable VGG-19 ({reason}); give torchvision's vgg19 weights as .safetensors or .pth"
-    )
-
-
-def _convolutions(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+def _convolutions(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights of ``vgg19``, from whichever layout they are in."""
     positions = {f"features.{i}": name for i, (name, _) in enumerate(vgg19([1] * len(BLOCKS)).named_children())}
     named = {}
@@ -158,5 +145,5 @@ def _convolutions(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     if missing := [key for key in wanted if key not in named]:
         found = RELATIVES.get(sum(w.ndim == 4 for w in state.values()))
         holds = f"it looks like {found}" if found else f"it holds {shorten(', '.join(state), 100, placeholder=' ...')}"
-        raise _unusable(path, f"{holds}, and lacks {missing[0]}")
+        raise ValueError(f"{holds}, and lacks {missing[0]}")
     return {key: named[key] for key in wanted}

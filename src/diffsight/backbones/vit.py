@@ -5,33 +5,24 @@ The networks are those of the transformers library. What sets a family apart is 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import ModelUnavailable
-from ..grid import FitKind, Size
 from ..types import Capture, Posterior, Taps
 from .base import Card, ReadSettings, Tap, TapTable, Task
 from .capture import run_tapped
-from .common import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Colour,
-    Noiseless,
-    check_sides,
-    clean_settings,
-    normalise,
-    weight_digest,
-)
-from .parts import load_transformer
+from .cards import CLIP_TASKS, DINO_TASKS, DINOV2_TASKS
+from .colours import IMAGENET_MEAN, IMAGENET_STD, Colour, check_sides, normalise
+from .fingerprint import weight_digest
+from .loading import load_transformer, refusing
+from .textless import Noiseless
+from .weights.files import read_config
 
 
 @dataclass(frozen=True)
@@ -75,25 +66,6 @@ FAMILIES = {"vit": DINO, "dinov2": DINOV2, "clip": CLIP, "clip_vision_model": CL
 
 ARCHITECTURE_KEYS = ("num_attention_heads", "hidden_act", "layer_norm_eps", "patch_size")
 """What weights of equal names and shapes may still differ in; every family stores it under these names."""
-
-
-def _tasks(
-    semantic: int, geometric: int, temporal: Size, segmentation: int, fit: FitKind = "stretch"
-) -> dict[Task, ReadSettings]:
-    """Settings that read the last block; inputs are square but for the temporal task, ``fit`` is the semantic one's."""
-    return {
-        "semantic": clean_settings("last", (semantic, semantic), fit),
-        "geometric": clean_settings("last", (geometric, geometric)),
-        "temporal": clean_settings("last", temporal),
-        "segmentation": clean_settings("last", (segmentation, segmentation)),
-    }
-
-
-# Semantic matches of DINOv2 are read as sd-dino does (Zhang et al., 2023, arXiv 2305.15347); nothing else has a
-# published setting: the sizes are near DIFT's, in whole patches.
-DINO_TASKS = _tasks(512, 768, (480, 832), 512)
-DINOV2_TASKS = _tasks(840, 770, (476, 826), 518, fit="pad")
-CLIP_TASKS = _tasks(770, 770, (476, 826), 518)
 
 
 def vit_tasks(config: dict[str, Any]) -> dict[Task, ReadSettings]:
@@ -200,19 +172,11 @@ def load_vit(folder: Path, card: Card, device: torch.device, dtype: torch.dtype)
     Raises:
         ModelUnavailable: for another type of model, or if a file is missing or damaged.
     """
-    from safetensors import SafetensorError
-
-    try:
-        kind = json.loads((folder / "config.json").read_text()).get("model_type")
+    kind = read_config(folder / "config.json").get("model_type")
+    with refusing(folder, "it must hold config.json and model.safetensors as the hub's DINO, DINOv2 and CLIP do"):
         if kind not in FAMILIES:
             raise ValueError(f"its model_type is {kind!r}, not one of {', '.join(FAMILIES)}")
         family = FAMILIES[kind]
         network = getattr(import_module("transformers"), family.network)
         network = load_transformer(network, folder, dtype, **family.options)
-    except (OSError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        reason = shorten(str(error), 300, placeholder=" ...")
-        raise ModelUnavailable(
-            f"{folder} is not a usable vision transformer ({reason}); it must hold config.json and model.safetensors "
-            "as the hub's DINO, DINOv2 and CLIP repositories do"
-        ) from error
-    return VitBackbone(card, network, family, device, dtype)
+        return VitBackbone(card, network, family, device, dtype)

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..backbones.base import Card, Tap, TapTable
-from ..backbones.common import Noiseless, clean_settings
+from ..backbones.base import Card, Tap, TapTable, clean_settings
+from ..backbones.textless import Noiseless
 from ..grid import Size
 from ..types import Capture, Posterior, Taps
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from ..video.propagate import Memory, Propagation
 from ..video.tracker import Tracker
 from ..world import CLUTTER, RESERVED, make_clip
 from .baselines import RawPixels
-from .metrics.clips import score_objects
+from .metrics.clips import ObjectScore, score_objects
 
 ALPHA = 0.1
 """How far a point may lie off, as a share of the longer side of its object's box."""
@@ -85,14 +86,13 @@ def davis_clips(root: Path, length: int | None = None) -> Iterator[Clip]:
     """
     for own in davis.read(root, "val"):
         frames = [load_picture(path) for path in own.frames[:length]]
-        none = [np.zeros(0)] * len(frames)
         yield Clip(
             own.id,
             frames,
             [load_labels(path) for path in own.masks[:length]],
             [np.zeros((0, 2))] * len(frames),
-            [empty.astype(bool) for empty in none],
-            none,
+            [np.zeros(0, bool)] * len(frames),
+            [np.zeros(0)] * len(frames),
         )
 
 
@@ -112,12 +112,12 @@ def copy_first(clip: Clip) -> Followed:
 
 def follow(tracker: Tracker, clip: Clip) -> Followed:
     """Follow a clip's objects and points by one reading of each frame."""
-    picture = clip.frames[0]
-    fit, grid = tracker.probe.fit(picture, tracker.reading_of(picture.size)), tracker.grid(picture.size)
-    objects, points = video_labels.objects(clip.masks[0], picture.size), video_labels.points(clip.points[0])
+    size = clip.frames[0].size
+    fit, grid = tracker.probe.fit(clip.frames[0], tracker.reading_of(size)), tracker.grid(size)
+    objects, points = video_labels.objects(clip.masks[0], size), video_labels.points(clip.points[0])
     marks = points.soft(fit, grid)[1:]  # its background would say nothing that the objects' does not
     soft = torch.cat([objects.soft(fit, grid, tracker.settings.shrink), marks]).to(tracker.backbone.device)
-    found = copy_first(Clip(clip.name, clip.frames[:1], clip.masks, clip.points, [], []))
+    found = Followed(clip.masks[:1], clip.points[:1])
     memory: Memory | None = None
     for _, reading in tracker.read(Frame(i, frame) for i, frame in enumerate(clip.frames)):
         features = tracker.features(reading)
@@ -140,45 +140,72 @@ class ClipScore:
         j, f: means over all objects of all clips; each object's over its frames.
         jf: the mean of both.
         points: share of the visible points found within ``ALPHA`` of their object's box; a lost one counts as missed.
-            NaN without points.
+            None without points.
         objects: how many objects were scored.
+        clips: in how many clips.
     """
 
     j: float
     f: float
     jf: float
-    points: float
+    points: float | None
     objects: int
+    clips: int
 
 
-def score(found: Sequence[Followed], clips: Sequence[Clip]) -> ClipScore:
-    """Score what was found in clips."""
-    objects = [own for f, clip in zip(found, clips, strict=True) for own in score_objects(f.masks, clip.masks)]
+@dataclass(frozen=True)
+class Judged:
+    """What was found in one clip, held against its truth.
+
+    Attributes:
+        objects: the score of each.
+        hits: (n,) whether each point was found, of those that show in the frames after the first.
+    """
+
+    objects: list[ObjectScore]
+    hits: Region
+
+
+def judge(found: Followed, clip: Clip) -> Judged:
+    """Hold what was found in a clip against its truth."""
     hits = [
-        np.linalg.norm(f.points[i] - clip.points[i], axis=1)[clip.visible[i]] <= clip.reach[i][clip.visible[i]]
-        for f, clip in zip(found, clips, strict=True)
+        np.linalg.norm(found.points[i] - clip.points[i], axis=1)[clip.visible[i]] <= clip.reach[i][clip.visible[i]]
         for i in range(1, len(clip.frames))
     ]
-    pooled = np.concatenate(hits)
+    return Judged(score_objects(found.masks, clip.masks), np.concatenate(hits))
+
+
+def score(clips: Sequence[Judged]) -> ClipScore:
+    """Sum up clips."""
+    objects = [own for clip in clips for own in clip.objects]
+    hits = np.concatenate([clip.hits for clip in clips])
     j, f = (100 * float(np.mean([getattr(own, kind) for own in objects])) for kind in ("j", "f"))
-    return ClipScore(j, f, (j + f) / 2, 100 * float(pooled.mean()) if len(pooled) else float("nan"), len(objects))
+    points = 100 * float(hits.mean()) if len(hits) else None
+    return ClipScore(j, f, (j + f) / 2, points, len(objects), len(clips))
 
 
 def compare(
-    backbone: Backbone, clips: Sequence[Clip], settings: Propagation | None = None, **changes: Any
-) -> Iterator[tuple[str, ClipScore]]:
+    backbone: Backbone, clips: Iterable[Clip], settings: Propagation | None = None, **changes: Any
+) -> dict[str, ClipScore]:
     """Score copying the first frame, and by one propagation raw pixels, a network untrained and as it is.
 
     Args:
         backbone: the network.
-        clips: what is followed.
+        clips: what is followed; one is held at a time.
         settings: of the propagation; the model's if left out.
         **changes: of the reading.
     """
-    yield "copy of the first frame", score([copy_first(clip) for clip in clips], clips)
     tracker = Tracker(backbone, settings=settings, **changes)
     raw = Tracker(RawPixels(tracker.reading.size, tracker.stage.stride), settings=tracker.settings)
     untrained = Tracker(backbone.untrained(), settings=tracker.settings, **changes)
-    name = backbone.card.name
-    for title, own in (("raw pixels", raw), (f"untrained {name}", untrained), (name, tracker)):
-        yield title, score([follow(own, clip) for clip in clips], clips)
+    ways: dict[str, Callable[[Clip], Followed]] = {
+        "copy of the first frame": copy_first,
+        "raw pixels": partial(follow, raw),
+        f"untrained {backbone.card.name}": partial(follow, untrained),
+        backbone.card.name: partial(follow, tracker),
+    }
+    judged: dict[str, list[Judged]] = {name: [] for name in ways}
+    for clip in clips:
+        for name, way in ways.items():
+            judged[name].append(judge(way(clip), clip))
+    return {name: score(own) for name, own in judged.items()}

@@ -22,15 +22,25 @@ from ..world import RESERVED, make_warp_pair
 from .metrics import HomographyScore, corner_error, homography_score, matching_accuracy
 
 SIDE = 128
+PIXELS = (1.0, 3.0, 5.0, 10.0)
+"""Distances up to which corners and matches count as right, pixels; 10 is for coarse features on large photos."""
 
 
 @dataclass(frozen=True)
 class PlanePair:
-    """Two photos of one plane; ``homography`` (3, 3) maps pixels of the first to the second, pixel centres at +0.5."""
+    """Two photos of one plane, or where they lie.
+
+    Attributes:
+        group: of the pair.
+        name: of the pair.
+        source, target: the photos.
+        homography: (3, 3) maps pixels of the source to pixels of the target, pixel centres at +0.5.
+    """
 
     group: str
-    source: Picture
-    target: Picture
+    name: str
+    source: Picture | Path
+    target: Picture | Path
     homography: npt.NDArray[np.float64]
 
 
@@ -40,12 +50,14 @@ class PlaneErrors:
 
     Attributes:
         group: of the pair.
+        name: of the pair.
         corners: mean distance of the corners from where they belong, pixels; infinite without a homography.
         right: share of matches within each of ``PIXELS``, percent.
         matches: how many there were.
     """
 
     group: str
+    name: str
     corners: float
     right: tuple[float, ...]
     matches: int
@@ -57,11 +69,13 @@ class PlaneScore:
 
     Attributes:
         homographies: by their corner errors.
+        corners: the median of those errors, pixels; infinite if most pairs have no homography.
         right: mean over pairs of the share of matches within each of ``PIXELS``, percent.
         matches: mean number a pair.
     """
 
     homographies: HomographyScore
+    corners: float
     right: tuple[float, ...]
     matches: float
 
@@ -74,21 +88,21 @@ def world_warps(count: int, first: int = RESERVED, strength: float = 0.25) -> li
         source, target = (
             Picture(torch.from_numpy(image).permute(2, 0, 1).contiguous()) for image in (drawn.source, drawn.target)
         )
-        pairs.append(PlanePair("world", source, target, drawn.homography))
+        pairs.append(PlanePair("world", str(seed), source, target, drawn.homography))
     return pairs
 
 
 def folder_warps(folder: Path) -> list[PlanePair]:
-    """Read pairs from a folder in HPatches's layout, or laid out alike; they are grouped by light and viewpoint.
+    """Find pairs in a folder in HPatches's layout, or laid out alike; they are grouped by light and viewpoint.
 
     Raises:
-        UnreadableFile: for a folder, photo or matrix that cannot be read.
+        UnreadableFile: for a folder or matrix that cannot be read, or a photo that is not there.
         InvalidInput: if there is no pair.
     """
     if not folder.is_dir():
-        raise UnreadableFile(f"{folder} is no folder; give a folder of folders with 1.jpg, 2.jpg and H_1_2 each")
+        raise UnreadableFile(f"{folder} is no folder; give one of folders with 1.jpg, 2.jpg and H_1_2 each")
     pairs = [
-        PlanePair(own.category, own.source.load(), own.target.load(), own.homography)
+        PlanePair(own.category, own.id, own.source.path, own.target.path, own.homography)
         for own in hpatches.read(folder, "test")
     ]
     if not pairs:
@@ -105,14 +119,20 @@ def run_warps(
     matching: SparseSettings | None = None,
     estimation: EstimateSettings | None = None,
 ) -> list[PlaneErrors]:
-    """Align every pair by a model's features and measure how far the corners are off."""
+    """Align every pair by a model's features and measure how far the corners are off.
+
+    Two photos are held at a time; one that several pairs in a row start from is read once.
+    """
     aligner = Aligner(backbone, keypoints=keypoints, count=count, matching=matching, estimation=estimation)
-    results = []
+    results: list[PlaneErrors] = []
+    known: Picture | Path | None = None
     for pair in pairs:
-        matches, alignment = aligner.align(aligner.view(pair.source), aligner.view(pair.target))
-        corners = corner_error(alignment.matrix, pair.homography, pair.source.size)
-        right = matching_accuracy(matches.query, matches.matched, pair.homography)
-        results.append(PlaneErrors(pair.group, corners, right, len(matches)))
+        if pair.source is not known:
+            known, source = pair.source, aligner.view(pair.source)
+        matches, alignment = aligner.align(source, aligner.view(pair.target))
+        corners = corner_error(alignment.matrix, pair.homography, source.picture.size)
+        right = matching_accuracy(matches.query, matches.matched, pair.homography, PIXELS)
+        results.append(PlaneErrors(pair.group, pair.name, corners, right, len(matches)))
     return results
 
 
@@ -122,6 +142,7 @@ def plane_score(results: Sequence[PlaneErrors]) -> PlaneScore:
     Raises:
         InvalidInput: without a pair.
     """
-    homographies = homography_score([result.corners for result in results])
+    homographies = homography_score([result.corners for result in results], PIXELS)
     right = tuple(float(share) for share in np.mean([result.right for result in results], axis=0))
-    return PlaneScore(homographies, right, float(np.mean([result.matches for result in results])))
+    corners = float(np.median([result.corners for result in results]))
+    return PlaneScore(homographies, corners, right, float(np.mean([result.matches for result in results])))

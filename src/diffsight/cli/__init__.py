@@ -2,55 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-from importlib import import_module
-
-import typer
+import warnings
 
 from ..errors import DiffsightError
-
-app = typer.Typer(
-    help="Let a frozen image-diffusion model see: match points between photos, without training.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-for _name in (
-    "match",
-    "align",
-    "edit",
-    "segment",
-    "prompt",
-    "track",
-    "models",
-    "weights",
-    "doctor",
-    "bench",
-    "report",
-    "data",
-    "world",
-    "train_pocket",
-    "demo",
-):
-    import_module(f".{_name}", __name__).register(app)
-
 
 INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line; every failure is one line on stderr and exit code 2, Ctrl-C is exit code 130."""
+    logging.disable(logging.WARNING)  # what libraries remark on the files of others is not for the user
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
     try:
-        code = app(arguments, prog_name="diffsight", standalone_mode=False)
-    except typer.Exit as stop:
-        code = stop.exit_code
-    except (KeyboardInterrupt, typer.Abort):
+        code = _command(arguments)
+    except KeyboardInterrupt:  # as early as the libraries are imported
         code = INTERRUPTED
     except DiffsightError as error:
         return _fail(str(error))
@@ -65,6 +38,20 @@ def run(arguments: list[str]) -> int:
         raise
     if code == INTERRUPTED:  # some versions of typer turn Ctrl-C into an exit
         print("\ndiffsight: stopped", file=sys.stderr)
+    return code
+
+
+def _command(arguments: list[str]) -> int:
+    import typer
+
+    from .commands import app
+
+    try:
+        code = app(arguments, prog_name="diffsight", standalone_mode=False)
+    except typer.Exit as stop:
+        code = stop.exit_code
+    except typer.Abort:
+        code = INTERRUPTED
     return code if isinstance(code, int) else 0
 
 

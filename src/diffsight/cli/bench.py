@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -135,7 +136,7 @@ def warps(
     ] = None,
     model: Model = "pocket",
     pairs: Annotated[int, typer.Option(help="World pairs to draw.")] = 100,
-    keypoints: Annotated[str, typer.Option(help="sift, orb or grid.")] = "sift",
+    keypoints: Annotated[str, typer.Option(help="sift, orb, grid or superpoint.")] = "sift",
     count: Annotated[int, typer.Option(help="Keypoints a photo at most.")] = 1000,
     estimator: Annotated[str, typer.Option(help="magsac, ransac or lmeds.")] = "magsac",
     threshold: Annotated[float, typer.Option(help="How far off an agreeing match may be, pixels.")] = 3.0,
@@ -148,7 +149,8 @@ def warps(
 ) -> None:
     """Homographies between photos of one plane: the model, the same untrained, raw pixels.
 
-    A homography counts if it puts the source's corners within 1, 3 or 5 pixels of the truth, on average over the four.
+    A homography counts if it puts the source's corners within 1, 3, 5 or 10 pixels of the truth, on average over the
+    four; a match, if it lies within as much of where the true homography puts it.
     """
     _check(pairs, json_file)
     from rich.console import Console
@@ -167,22 +169,24 @@ def warps(
     raw = RawPixels(task_settings(backbone.card, "geometric").size, backbone.multiple)
     options: dict[str, Any] = {"keypoints": keypoints, "count": count, "matching": matching, "estimation": estimation}
     groups = dict.fromkeys(pair.group for pair in drawn)
-    table = Table("", "corners within", "AUC", "none", "matches", "right", title=f"{len(drawn)} pairs; at 1, 3, 5 px")
-    report = {}
+    title = f"{len(drawn)} pairs; corners and matches within 1 / 3 / 5 / 10 px"
+    table = Table("", "corners, %", "median, px", "none, %", "matches", "right, %", title=title)
+    report, rows = {}, {}
     for name, network in (("raw pixels", raw), (f"untrained {model}", backbone.untrained()), (model, backbone)):
         found = run_warps(network, drawn, **options)
+        rows[name] = {one.name: round(one.corners, 3) if isfinite(one.corners) else None for one in found}
         parts = {f"{name}, {group}": [r for r in found if r.group == group] for group in groups if len(groups) > 1}
         for label, results in {name: found, **parts}.items():
             score = plane_score(results)
-            report[label] = asdict(score)
-            shown = (score.homographies.correct, score.homographies.auc, score.right)
-            correct, auc, right = (" / ".join(f"{value:.0f}" for value in values) for values in shown)
-            missing = f"{score.homographies.missing:.0f} %"
-            table.add_row(label, f"{correct} %", auc, missing, f"{score.matches:.0f}", f"{right} %")
+            report[label] = asdict(score) | {"corners": score.corners if isfinite(score.corners) else None}
+            shown = (score.homographies.correct, score.right)
+            correct, right = (" / ".join(f"{value:.0f}" for value in values) for values in shown)
+            missing = f"{score.homographies.missing:.0f}"
+            table.add_row(label, correct, f"{score.corners:.1f}", missing, f"{score.matches:.0f}", right)
     Console().print(table)
     if json_file is not None:
         settings = {"keypoints": keypoints, "count": count, "matching": asdict(matching)}
-        save_json({**settings, "estimation": asdict(estimation), "scores": report}, json_file)
+        save_json({**settings, "estimation": asdict(estimation), "scores": report, "corners": rows}, json_file)
 
 
 @bench.command("clips")
@@ -207,23 +211,24 @@ def clips(
         raise InvalidInput(f"--frames {frames} is too few, as the first and the last do not count; use 3 or more")
     from rich.console import Console
     from rich.table import Table
+    from tqdm import tqdm
 
     from ..backbones.registry import load
     from ..benchmarks.video import LENGTH, compare, davis_clips, world_clips
     from ..video.tracker import Tracker
 
     backbone = load(model, device=device, dtype=dtype)
-    drawn = list(world_clips(count, length=frames or LENGTH) if davis is None else davis_clips(davis, frames))
-    table = Table("", "J&F", "J", "F", "points", title=f"{len(drawn)} clips")
-    report = {}
-    for name, score in compare(backbone, drawn):
-        table.add_row(name, *(f"{value:.1f}" for value in (score.jf, score.j, score.f, score.points)))
-        report[name] = asdict(score)
+    drawn = world_clips(count, length=frames or LENGTH) if davis is None else davis_clips(davis, frames)
+    scores = compare(backbone, tqdm(drawn, desc="following", unit="clip", leave=False))
+    table = Table("", "J&F", "J", "F", "points", title=f"{scores[backbone.card.name].clips} clips")
+    for name, score in scores.items():
+        values = (score.jf, score.j, score.f, score.points)
+        table.add_row(name, *("-" if value is None else f"{value:.1f}" for value in values))
     Console().print(table)
     if json_file is not None:
         tracker = Tracker(backbone)
         settings = {"reading": asdict(tracker.reading), "propagation": asdict(tracker.settings)}
-        save_json({**settings, "scores": report}, json_file)
+        save_json({**settings, "scores": {name: asdict(own) for name, own in scores.items()}}, json_file)
 
 
 def _check(count: int, json_file: Path | None, option: str = "--pairs") -> None:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .tables import print_table
+
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Iterator
 
     from ..doctor.devices import DeviceReport
     from ..doctor.parts import PartReport
@@ -46,58 +48,46 @@ def doctor(
 def _print(report: Report) -> None:
     from rich.console import Console
 
+    print_table(("", ""), _facts(report))
+    print()
+    print_table(("device", "number format", "does not work", "attention kernels"), _formats(report.devices))
+    print()
+    print_table(("package", "version", "state", "for"), map(_part, report.parts))
+    print()
     console = Console(highlight=False, markup=False)  # reasons may hold brackets
-    _print_facts(console, report)
-    if report.devices:
-        _print_devices(console, report.devices)
-    _print_parts(console, report.parts)
     for conclusion in report.conclusions:
         console.print("ok " if conclusion.works else "no ", style="green" if conclusion.works else "red", end="")
         console.print(conclusion.text, soft_wrap=True)
 
 
-def _print_facts(console: Console, report: Report) -> None:
-    from rich.table import Table
-
-    table = Table(show_header=False)
-    table.add_row("diffsight", f"{report.diffsight}, Python {report.python}, {report.system}")
+def _facts(report: Report) -> Iterator[tuple[str, str]]:
+    yield "diffsight", f"{report.diffsight}, Python {report.python}, {report.system}"
     if build := report.torch:
         kind = f"CUDA {build.cuda}" if build.cuda else f"ROCm {build.rocm}" if build.rocm else "CPU only"
-        table.add_row("torch", f"{build.version}, built for {kind}, {build.threads} of {build.processors} threads")
-    table.add_row("memory", f"{_size(report.memory.free)} free of {_size(report.memory.total)}")
+        yield "torch", f"{build.version}, built for {kind}, {build.threads} of {build.processors} threads"
+    yield "memory", f"{_size(report.memory.free)} free of {_size(report.memory.total)}"
     if hub := report.hub:
-        table.add_row("hub cache", f"{hub.cache} ({'can' if hub.writable.works else 'cannot'} be written)")
-        table.add_row("hub", "not asked: offline" if hub.offline else "asked for weights that are not cached")
-        table.add_row("cached", ", ".join(hub.cached) or "nothing")
-        for name, value in hub.variables.items():
-            table.add_row(name, value)
+        yield "hub cache", f"{hub.cache} ({'can' if hub.writable.works else 'cannot'} be written)"
+        yield "hub", "not asked: offline" if hub.offline else "asked for weights that are not cached"
+        yield "cached", ", ".join(hub.cached) or "nothing"
+        yield from hub.variables.items()
     for disk in report.disks:
-        table.add_row(f"disk for {disk.use}", f"{_size(disk.free)} free at {disk.path}")
-    table.add_row("models here", ", ".join(model.name for model in report.models if model.here))
-    console.print(table)
+        yield f"disk for {disk.use}", f"{_size(disk.free)} free at {disk.path}"
+    yield "models here", ", ".join(model.name for model in report.models if model.here)
 
 
-def _print_devices(console: Console, devices: tuple[DeviceReport, ...]) -> None:
-    from rich.table import Table
-
-    table = Table("device", "memory free", "number format", "works", "does not", "attention kernels")
+def _formats(devices: tuple[DeviceReport, ...]) -> Iterator[tuple[str, str, str, str]]:
     for device in devices:
         for form in device.formats:
-            works, fails = _names(form.operations, True), _names(form.operations, False)
-            title = f"{device.name} ({device.about})" if form is device.formats[0] else ""
-            free = _size(device.memory.free) if title else ""
+            title = f"{device.name} ({device.about}), {_size(device.memory.free)} free"
             dtype = f"{form.dtype} (default)" if form.dtype == device.default else form.dtype
-            table.add_row(title, free, dtype, works, fails, _names(form.kernels, True))
-    console.print(table)
+            first = title if form is device.formats[0] else ""
+            yield first, dtype, _names(form.operations, False), _names(form.kernels, True)
 
 
-def _print_parts(console: Console, parts: tuple[PartReport, ...]) -> None:
-    from rich.table import Table
-
-    table = Table("package", "version", "state", "needed", "for", "note")
-    for part in parts:
-        table.add_row(part.package, part.version, part.state, "yes" if part.needed else "no", part.use, part.note)
-    console.print(table)
+def _part(part: PartReport) -> tuple[str, str, str, str]:
+    state = part.state if part.needed else f"{part.state}, not needed"
+    return part.package, part.version, state, f"{part.use} ({part.note})" if part.note else part.use
 
 
 def _names(trials: tuple[Trial, ...], works: bool) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import DiffsightError, InvalidInput
-from ..files import check_writable
+from ..files import check_writable, save_json
 from .inputs import collect, file_digest, refuse_other_run
 from .options import Device, Dtype, Ensemble, Model, Prompt, Seed, Side, Stage, Store, Timestep
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from ..editing import Edit, Editor, EditSettings, EditSource
 
 REPORT = "edit.json"
+CLIPS = (".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm")
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +30,7 @@ def edit(
     sticker: Annotated[
         Path, typer.Argument(metavar="STICKER", help="A picture of the same size, transparent around the drawing.")
     ],
-    targets: Annotated[list[Path], typer.Argument(metavar="TARGET ...", help="Photos, or folders of photos.")],
+    targets: Annotated[list[Path], typer.Argument(metavar="TARGET ...", help="Photos, folders of photos, or clips.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results.")] = Path("edited"),
     warp: Annotated[
         str | None, typer.Option(help="homography (the default), affine, or smooth for shapes a plane cannot fit.")
@@ -56,10 +56,10 @@ def edit(
     dtype: Dtype = None,
     store: Store = None,
 ) -> None:
-    """Put a sticker, drawn on a photo, where it belongs in other photos.
+    """Put a sticker, drawn on a photo, where it belongs in other photos, or in every frame of a clip.
 
-    Writes NAME_edit.png and NAME_matches.png (green: used) for each target, and edit.json. Says where the result should
-    not be trusted, and why.
+    Writes NAME_edit.png and NAME_matches.png (green: used) for each photo, NAME_edit.mp4 for each clip, and edit.json.
+    Says where the result should not be trusted, and why.
     """
     jobs = collect(targets, out)
     check_writable(out)
@@ -77,9 +77,10 @@ def edit(
     editor = Editor(model, settings=settings, device=device, dtype=dtype, store=store, **reading)
     drawn_on = editor.source(source, sticker)
     rows, failed = [], []
-    for stem, path in tqdm(jobs.items(), desc="editing", unit="photo", disable=len(jobs) == 1):
+    for stem, path in tqdm(jobs.items(), desc="editing", unit="target", disable=len(jobs) == 1):
         try:
-            rows.append(_one(stem, path, editor, drawn_on, out))
+            one = _clip if path.suffix.lower() in CLIPS else _photo
+            rows.append(one(stem, path, editor, drawn_on, out))
         except DiffsightError as error:
             if len(jobs) == 1:
                 raise
@@ -94,9 +95,9 @@ def edit(
         "edits": rows,
         "skipped": failed,
     }
-    _save(out / REPORT, facts)
+    save_json(facts, out / REPORT)
     for row in rows:
-        print(f"{row['file']}: {row['inliers']} of {row['matches']} matches agree, {row['folded']:.0%} folded over")
+        print(f"{row['file']}: {row['summary']}")
         for line in row["warnings"]:
             print(f"  doubtful: {line}")
     print(out / REPORT)
@@ -115,8 +116,8 @@ def _settings(preset: str, changes: dict[str, Any]) -> EditSettings:
     return replace(presets[preset], **{name: value for name, value in changes.items() if value is not None})
 
 
-def _one(stem: str, path: Path, editor: Editor, source: EditSource, out: Path) -> dict[str, Any]:
-    """Edit one target, and write its pictures."""
+def _photo(stem: str, path: Path, editor: Editor, source: EditSource, out: Path) -> dict[str, Any]:
+    """Edit one photo, and write its pictures."""
     from PIL import Image
 
     from ..draw import save_picture
@@ -124,24 +125,42 @@ def _one(stem: str, path: Path, editor: Editor, source: EditSource, out: Path) -
     from ..images import load_picture
 
     target = load_picture(path)
-    found: Edit = editor.paste(source, target)
+    found = editor.paste(source, target)
     if found.picture is None:
         raise DiffsightError(f"the sticker finds no place in {path}: {found.warnings[0]}")
     save_picture(draw_inliers(source.picture, target, found.matches, found.alignment), out / f"{stem}_matches.png")
     save_picture(Image.fromarray(found.picture.array()), out / f"{stem}_edit.png")
+    figures = _figures(found)
+    summary = "{inliers} of {matches} matches agree, {folded:.0%} folded over".format(**figures)
+    return {"target": str(path), "file": str(out / f"{stem}_edit.png"), "summary": summary, **figures}
+
+
+def _clip(stem: str, path: Path, editor: Editor, source: EditSource, out: Path) -> dict[str, Any]:
+    """Edit every frame of a clip by itself; a frame in which the sticker finds no place stays as it is."""
+    from tqdm import tqdm
+
+    from ..video.frames import frame_count, frame_rate, read_frames
+    from ..video.movies import video_writer
+
+    file, frames = out / f"{stem}_edit.mp4", []
+    with video_writer(file, frame_rate(path)) as add:
+        for frame in tqdm(read_frames(path), desc=path.name, unit="frame", total=frame_count(path), leave=False):
+            found = editor.paste(source, frame.picture)
+            add((found.picture or frame.picture).array())
+            frames.append({"edited": found.picture is not None, **_figures(found)})
+    without = sum(not row["edited"] for row in frames)
+    doubtful = sum(bool(row["warnings"]) for row in frames)
+    summary = f"{len(frames)} frames, {without} of them without the sticker"
+    warnings = [f"{doubtful} of {len(frames)} frames; see {REPORT}"] if doubtful else []
+    return {"target": str(path), "file": str(file), "summary": summary, "warnings": warnings, "frames": frames}
+
+
+def _figures(found: Edit) -> dict[str, Any]:
+    agreeing = int(found.alignment.inliers.sum())
     return {
-        "target": str(path),
-        "file": str(out / f"{stem}_edit.png"),
         "matches": len(found.matches),
-        "inliers": int(found.alignment.inliers.sum()),
-        "median_error": round(found.alignment.median_error, 4),
+        "inliers": agreeing,
+        "median_error": round(found.alignment.median_error, 4) if agreeing else None,
         "folded": round(found.folded, 4),
         "warnings": list(found.warnings),
     }
-
-
-def _save(path: Path, facts: dict[str, Any]) -> None:
-    from ..files import atomic
-
-    with atomic(path) as part:
-        part.write_text(json.dumps(facts, indent=2) + "\n")

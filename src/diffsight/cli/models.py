@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InvalidInput
+from .tables import print_table
 
 if TYPE_CHECKING:
     from ..backbones.base import Card, ReadSettings, Task
@@ -23,7 +24,7 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON, with the settings of every task.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/models.md.")] = False,
 ) -> None:
-    """List the models known by name: licence, size, task settings, and whether each is here."""
+    """List the models known by name: whether each is here, its size, licence and what it is good for."""
     from ..backbones.cards import CARDS
     from ..backbones.registry import is_here
 
@@ -35,15 +36,12 @@ def models(
     if as_markdown:
         print(page(list(CARDS.values())), end="")
         return
-    from rich.console import Console
-    from rich.table import Column, Table
-
-    table = Table(Column("name", no_wrap=True), "here", "parameters", "licence", "semantic settings", "good for")
-    for card in CARDS.values():
-        here = "yes" if is_here(card) else "no"
-        settings = describe(card.tasks["semantic"])
-        table.add_row(card.name, here, f"{card.parameters:,.0f} M", card.licence, settings, card.about)
-    Console().print(table)
+    rows = [
+        (card.name, "yes" if is_here(card) else "no", f"{card.parameters * 4 / 1000:.1f} GB", card.licence, card.about)
+        for card in CARDS.values()
+    ]
+    print_table(("name", "here", "size", "licence", "good for"), rows)
+    print("Size is that of the weights in float32. Settings of the tasks: docs/models.md, or --json.")
 
 
 def describe(settings: ReadSettings) -> str:

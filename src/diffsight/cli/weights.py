@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InvalidInput, ModelUnavailable
+from .tables import print_table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..backbones.weights import Network, Search, Weights
 
 weights = typer.Typer(help="See, fetch and verify the weights of the networks.", no_args_is_help=True)
@@ -28,24 +31,30 @@ def register(app: typer.Typer) -> None:
 @weights.command("list")
 def list_all(half: Half = False, as_json: Json = False) -> None:
     """List every network: whether its weights are here, where, and how large they are."""
-    from ..backbones.weights import NETWORKS, search
+    from ..backbones.weights import NETWORKS, look
 
     rows = [
-        {"name": network.name, "variable": network.variable} | _row(search(network, half=half))
+        {"name": network.name, "variable": network.variable} | _row(look(network, half))
         for network in NETWORKS.values()
     ]
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("name", "here", "size", "where", "variable")
+    cells = []
     for row in rows:
-        where = f"{row['path']} ({row['origin']}{_pin(row)})" if row["here"] else row.get("problem", "")
+        here = ("16-bit" if "only_half" in row else "yes") if row["here"] else "no"
         size = f"{row['bytes'] / 1e6:,.0f} MB" if row["here"] else ""
-        table.add_row(row["name"], "yes" if row["here"] else "no", size, where, row["variable"])
-    Console().print(table)
+        cells.append((row["name"], here, size, row["variable"]))
+    print_table(("name", "here", "size", "variable"), cells)
+    print()
+    for row in rows:
+        if row["here"]:
+            print(f"{row['name']}: {row['path']} ({row['origin']}{_pin(row)})")
+        elif "problem" in row:
+            print(f"{row['name']}: {row['problem']}")
+    if any("only_half" in row for row in rows):
+        print("16-bit: does for --dtype float16 and bfloat16 only")
+    print("Only headers were read; diffsight weights verify reads every byte.")
 
 
 @weights.command("fetch")
@@ -87,9 +96,9 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Read every file again and compare it with the digest that the table or the hub's cache states for it."""
-    from ..backbones.weights import NETWORKS, search
+    from ..backbones.weights import NETWORKS, look
 
-    results = [search(network, half=half) for network in ([_network(name)] if name else NETWORKS.values())]
+    results = [look(network, half) for network in ([_network(name)] if name else NETWORKS.values())]
     if name:
         results[0].require()
     rows = [row for result in results for row in _examined(result)]
@@ -98,6 +107,8 @@ def verify(
     else:
         for row in rows:
             print(f"{row['verdict']:9} " + (row.get("problem") or f"{row['digest']}  {row['file']}"))
+        if any(row["verdict"] == "unknown" for row in rows):
+            print("unknown: whole, as far as a header tells; nobody states the digest that the file must have")
     files = [row for row in rows if "file" in row]
     damaged = [row for row in files if row["verdict"] == "damaged"]
     if damaged:
@@ -135,9 +146,15 @@ def _bytes(found: Weights) -> int:
 
 
 def _row(result: Search) -> dict[str, Any]:
-    if result.found is not None:
-        return _facts(result.found)
-    return {"here": False} | ({"problem": str(result.problem)} if result.problem else {})
+    if result.found is None:
+        return {"here": False} | ({"problem": str(result.problem)} if result.problem else {})
+    if result.found.damaged is not None:
+        return {"here": False, "problem": _damage(result.network.name, result.found.damaged)}
+    return _facts(result.found) | ({"only_half": True} if result.only_half else {})
+
+
+def _damage(name: str, path: Path) -> str:
+    return f"{path} is damaged or cut off; replace it: diffsight weights fetch {name}"
 
 
 def _facts(found: Weights) -> dict[str, Any]:
@@ -151,12 +168,19 @@ def _pin(row: dict[str, Any]) -> str:
 
 
 def _print_end(name: str, result: Search) -> None:
+    from ..backbones.weights import look
+
     found = result.found
-    if found is None:
+    if found is None and look(result.network).found:
+        print(f"{name} is here in 16 bits only, for --dtype float16 and bfloat16: see --half")
+    elif found is None:
         print(f"{name} is not here" + ("" if result.problem else f"; fetch it: diffsight weights fetch {name}"))
+    if found is None:
         return
     print(f"{name} is loaded from {found.path} ({found.origin}{_pin(_facts(found))})")
     if found.base is not None:
         print(f"the rest from {found.base.path} ({found.base.origin}{_pin(_facts(found.base))})")
     for file in found.all_files:
         print(f"  {file.path}")
+    if found.damaged is not None:
+        print(_damage(name, found.damaged))

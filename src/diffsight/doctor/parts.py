@@ -55,6 +55,7 @@ PARTS = (
     Part("opencv-python-headless", "cv2", "borders, drawn pictures"),
     Part("av", "av", "videos"),
     Part("scikit-image", "skimage.data", "photos of diffsight demo", needed=False),
+    Part("h5py", "h5py", "matches as hloc reads them", needed=False),
     Part("accelerate", "accelerate", "faster loading in diffusers", needed=False),
     Part("torchvision", "torchvision", "nothing; transformers loads it if it is here", needed=False),
     Part("xformers", "xformers", "nothing; diffusers loads it if it is here", needed=False),

@@ -11,9 +11,18 @@ from ..grid import Points
 from ..images import check_structure, load_picture
 from ..types import Matches, Picture, Reading
 from .homography import Alignment, EstimateSettings, estimate
-from .keypoints import COUNT, Detector, detect, read_keypoints
+from .keypoints import COUNT, Detector, Finder, detect, load_detector, read_keypoints
 from .matcher import Matcher
 from .sparse import SparseSettings, match_keypoints
+
+_LIMITS: dict[str, Any] = {"iterations": 2000, "confidence": 0.995}
+
+PRESETS = {
+    "default": (SparseSettings(), EstimateSettings()),
+    "paper": (SparseSettings("reference"), EstimateSettings(estimator="lmeds", **_LIMITS)),
+    "paper-adm": (SparseSettings("reference", "distance"), EstimateSettings(estimator="ransac", **_LIMITS)),
+}
+"""How keypoints are compared and a matrix estimated; as DIFT's script has it with Stable Diffusion and with ADM."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Aligner:
 
     Args:
         model: a loaded backbone, or what ``diffsight.load`` takes.
-        keypoints: the detector: ``sift``, ``orb`` or ``grid``.
+        keypoints: the detector: ``sift``, ``orb``, ``grid``, ``superpoint``, or one that is loaded.
         count: keypoints a photo at most.
         matching: how keypoints are compared.
         estimation: how the matrix is estimated.
@@ -52,14 +61,15 @@ class Aligner:
         self,
         model: Backbone | str | Path = "pocket",
         *,
-        keypoints: Detector = "sift",
+        keypoints: Detector | Finder = "sift",
         count: int = COUNT,
         matching: SparseSettings | None = None,
         estimation: EstimateSettings | None = None,
         **options: Any,
     ) -> None:
+        self.detector = load_detector(keypoints, options.get("device")) if isinstance(keypoints, str) else keypoints
+        self.count = count
         self.matcher = Matcher(model, **{"task": "geometric", **options})
-        self.detector, self.count = keypoints, count
         self.matching, self.estimation = matching or SparseSettings(), estimation or EstimateSettings()
 
     def view(self, photo: Any, keypoints: Points | Path | None = None) -> View:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidInput
-from ..grid import Points, warp_points
+from ..grid import Points, Size, warp_points
 from ..types import Matches
 
 Kind = Literal["homography", "affine", "fundamental"]
@@ -100,14 +100,29 @@ def estimate(matches: Matches, settings: EstimateSettings | None = None) -> Alig
     return Alignment(settings.kind, matrix, inliers, _errors(matches, matrix, settings.kind))
 
 
-def doubts(alignment: Alignment) -> tuple[str, ...]:
-    """What speaks against an alignment: agreement that chance could explain. Empty if nothing does."""
+def doubts(alignment: Alignment, size: Size | None = None) -> tuple[str, ...]:
+    """What speaks against an alignment; empty if nothing does.
+
+    Args:
+        alignment: also one without a matrix.
+        size: (height, width) of the source; given, a plane must show all of it, from the front.
+    """
     if alignment.matrix is None:
         return (alignment.reason,)
+    found = []
     agreeing, total = int(alignment.inliers.sum()), len(alignment.inliers)
     if agreeing < FEW_INLIERS or agreeing < LOW_SHARE * total:
-        return (f"only {agreeing} of {total} matches agree ({agreeing / total:.0%})",)
-    return ()
+        found.append(f"only {agreeing} of {total} matches agree ({agreeing / total:.0%})")
+    if size is not None and alignment.kind != "fundamental" and _folds(alignment.matrix, size):
+        found.append(f"the {alignment.kind} turns the photo over, or part of it lies beyond the horizon")
+    return tuple(found)
+
+
+def _folds(matrix: Matrix, size: Size) -> bool:
+    """Whether a plane mirrors a photo, or its horizon crosses it: depth is linear, so that the corners tell."""
+    height, width = size
+    corners = np.array([[x, y, 1.0] for x in (0, width) for y in (0, height)])
+    return not bool((np.linalg.det(matrix) * (corners @ matrix[2]) > 0).all())
 
 
 def _failed(matches: Matches, kind: Kind, reason: str) -> Alignment:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -12,25 +13,50 @@ from ..grid import Fit, Points, Size
 from ..images import network_input
 from ..types import Picture
 
-Detector = Literal["sift", "orb", "grid"]
+Detector = Literal["sift", "orb", "grid", "superpoint"]
+
+Finder = Callable[[Picture, int], Points]
+"""Gives at most so many keypoints of a photo, (N, 2) pixels, pixel centres at +0.5."""
 
 COUNT = 1000
 """Keypoints a photo at most, as in DIFT's experiments on HPatches."""
 
 DETECTION_SIDE = 2048
-"""Longer side that photos are shrunk to before detection, pixels; features are far coarser than that."""
+"""Longer side that photos are shrunk to for OpenCV's detectors, pixels; features are far coarser than that."""
 
 ORB_BORDER = 31
 """ORB looks no nearer to the border than this, pixels; OpenCV fails on photos that are all border."""
 
 
-def detect(picture: Picture, detector: Detector = "sift", count: int = COUNT) -> Points:
+def load_detector(detector: Detector, device: str | None = None) -> Finder:
+    """Make a detector ready for many photos.
+
+    Args:
+        detector: ``sift`` (Lowe, 2004), ``orb`` (Rublee et al., 2011), ``superpoint`` (DeTone et al., 2018), or
+            ``grid``, evenly spaced points: the closest whole number of rows and columns.
+        device: that SuperPoint runs on; the best one at hand if left out.
+
+    Raises:
+        InvalidInput: for an unknown detector.
+        ModelUnavailable: if SuperPoint's weights cannot be had.
+    """
+    finders: dict[str, Finder] = {"sift": _sift, "orb": _orb, "grid": lambda p, count: grid_points(p.size, count)}
+    if detector == "superpoint":
+        from ..backbones.superpoint import SuperPoint
+
+        return SuperPoint(device=device)
+    if detector not in finders:
+        raise InvalidInput(f"unknown detector {detector!r}; use {', '.join(get_args(Detector))}")
+    return finders[detector]
+
+
+def detect(picture: Picture, detector: Detector | Finder = "sift", count: int = COUNT) -> Points:
     """Find the strongest keypoints of a photo.
 
     Args:
         picture: the photo.
-        detector: ``sift`` (Lowe, 2004), ``orb`` (Rublee et al., 2011), or ``grid``, evenly spaced points.
-        count: how many to keep at most; ``grid`` gives the closest whole number of rows and columns.
+        detector: by name, or a loaded one.
+        count: how many to keep at most.
 
     Returns:
         (N, 2) as (x, y) in pixels of the photo, pixel centres at +0.5, sorted, each place once; none in a photo
@@ -39,27 +65,38 @@ def detect(picture: Picture, detector: Detector = "sift", count: int = COUNT) ->
     Raises:
         InvalidInput: for an unknown detector or a count below 1.
     """
-    import cv2
-
-    if detector not in get_args(Detector):
-        raise InvalidInput(f"unknown detector {detector!r}; use {', '.join(get_args(Detector))}")
     if count < 1:
         raise InvalidInput(f"{count} keypoints are too few; ask for 1 or more")
-    if detector == "grid":
-        return grid_points(picture.size, count)
-    if detector == "orb" and min(picture.size) <= 2 * ORB_BORDER:
+    find = load_detector(detector) if isinstance(detector, str) else detector
+    return np.unique(np.clip(find(picture, count), 0, picture.size[::-1]), axis=0)
+
+
+def _sift(picture: Picture, count: int) -> Points:
+    import cv2
+
+    return _by_opencv(cv2.SIFT.create(enable_precise_upscale=True), picture, count)
+
+
+def _orb(picture: Picture, count: int) -> Points:
+    import cv2
+
+    if min(picture.size) <= 2 * ORB_BORDER:
         return np.empty((0, 2))
+    return _by_opencv(cv2.ORB.create(nfeatures=count), picture, count)
+
+
+def _by_opencv(finder: Any, picture: Picture, count: int) -> Points:
+    import cv2
+
     shrink = min(1.0, DETECTION_SIDE / max(picture.size))
     height, width = (max(1, round(side * shrink)) for side in picture.size)
     fit = Fit.make("stretch", picture.size, (height, width))
     image = (network_input(picture, fit) * 255).round().byte().permute(1, 2, 0).numpy()
     grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
-    finder = cv2.SIFT.create(enable_precise_upscale=True) if detector == "sift" else cv2.ORB.create(nfeatures=count)
     found = sorted(finder.detect(grey, None), key=lambda keypoint: -keypoint.response)
     places = dict.fromkeys(keypoint.pt for keypoint in found)  # one place may have several orientations
     cells = np.array(list(places)[:count], dtype=np.float64).reshape(-1, 2)  # OpenCV centres the first pixel at 0
-    points = np.clip(fit.to_pixels(cells, (height, width)), 0, picture.size[::-1])
-    return np.unique(points, axis=0)
+    return fit.to_pixels(cells, (height, width))
 
 
 def grid_points(size: Size, count: int = COUNT) -> Points:

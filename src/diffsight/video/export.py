@@ -73,10 +73,12 @@ def read_points(path: Path) -> Rows:
 
 
 def trim_points(path: Path, last: int) -> None:
-    """Leave out of a CSV file what was written of frames after ``last``, a line that was cut off among it."""
-    if path.exists():
+    """Leave out of a CSV file what was written of frames after ``last``; without any before, the file itself goes."""
+    if last < 0:
+        path.unlink(missing_ok=True)
+    elif path.exists():
         header, *lines = path.read_text(encoding="utf-8").splitlines()
-        whole = [line for line in lines if line.count(",") == len(COLUMNS) - 1]
+        whole = [line for line in lines if line.count(",") == len(COLUMNS) - 1]  # the last may have been cut off
         kept = [line for line in whole if int(line.split(",")[0]) <= last]
         with atomic(path) as part:
             part.write_text("\n".join([header, *kept, ""]), encoding="utf-8")

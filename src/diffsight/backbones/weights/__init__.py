@@ -3,7 +3,7 @@
 from .digests import Held, check
 from .found import Attempt, Search, Weights
 from .places import BUNDLED, NETWORKS, File, Network, Place
-from .resolver import network_of, resolve, search
+from .resolver import expand, look, network_of, resolve, search
 
 __all__ = [
     "BUNDLED",
@@ -16,6 +16,8 @@ __all__ = [
     "Search",
     "Weights",
     "check",
+    "expand",
+    "look",
     "network_of",
     "resolve",
     "search",

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from ...errors import ModelUnavailable
-from .places import Family
+from .files import read_config, read_names
+from .places import XL, Family, Network
 
 SD_VERSIONS: dict[int, Family] = {1: "Stable Diffusion 1.x", 2: "Stable Diffusion 2.x"}
 
-VISION: dict[str, Family] = {"vit": "DINO", "dinov2": "DINOv2", "clip": "CLIP", "clip_vision_model": "CLIP"}
+VISION: dict[str, Family] = {
+    "vit": "DINO",
+    "dinov2": "DINOv2",
+    "clip": "CLIP",
+    "clip_vision_model": "CLIP",
+    "superpoint": "SuperPoint",
+}
 """By the ``model_type`` of the transformers library."""
 
 
@@ -22,9 +29,10 @@ def family_of(folder: Path) -> Family | None:
         if (folder / "pixels").is_dir():
             return "pocket"
         if config.get("addition_embed_type") == "text_time":
-            return "Stable Diffusion XL"
+            return XL
         return SD_VERSIONS[2 if config.get("use_linear_projection") else 1] if config else None
-    return VISION.get(str(_read(folder / "config.json").get("model_type")))
+    config = _read(folder / "config.json")
+    return "ADM" if config.get("_class_name") == "UNet2DModel" else VISION.get(str(config.get("model_type")))
 
 
 def check_family(name: str, wanted: Family | None, found: Family | None, origin: str) -> None:
@@ -37,10 +45,23 @@ def check_family(name: str, wanted: Family | None, found: Family | None, origin:
         raise ModelUnavailable(f"{origin} is of {found}, not {name}, which is of {wanted}; give weights of {wanted}")
 
 
+def check_marks(network: Network, path: Path, origin: str) -> None:
+    """Refuse a single file that holds none of the weights by which its network is known.
+
+    Raises:
+        ModelUnavailable: names what it holds instead; never for an old pickle, which loading reads whole.
+    """
+    names = read_names(path)
+    if names is not None and not names & set(network.marks):
+        held = shorten(", ".join(sorted(names)), 100, placeholder=" ...")
+        raise ModelUnavailable(
+            f"{path} ({origin}) is not {network.name}: it holds {held}, and no {' or '.join(network.marks)}"
+        )
+
+
 def _read(path: Path) -> dict[str, Any]:
     """A configuration; empty if it is not there or damaged, which loading reports."""
     try:
-        config = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return read_config(path)
+    except ModelUnavailable:
         return {}
-    return config if isinstance(config, dict) else {}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...errors import ModelUnavailable
 
@@ -18,6 +19,23 @@ if TYPE_CHECKING:
     State = dict[str, Tensor]
 
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The named values of a JSON file.
+
+    Raises:
+        ModelUnavailable: if there is no such file, or it is damaged.
+    """
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelUnavailable(f"{path} was not read: {error.strerror}") from None
+    except ValueError as error:
+        raise ModelUnavailable(f"{path} was not read: it is damaged ({error}); fetch it again") from None
+    if not isinstance(config, dict):
+        raise ModelUnavailable(f"{path} was not read: it holds a {type(config).__name__}, no named values")
+    return config
 
 
 def read_state(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> State:
@@ -34,7 +52,7 @@ def read_state(path: Path, wanted: Callable[[str], bool] = lambda name: True) ->
 
     if path.suffix in PICKLES:
         return {name: tensor for name, tensor in _unpickle(path).items() if wanted(name)}
-    _check_safetensors(path)
+    check_whole(path)
     with safe_open(path, "pt") as file:
         return {name: file.get_tensor(name) for name in file.keys() if wanted(name)}  # noqa: SIM118
 
@@ -50,16 +68,27 @@ def read_shapes(path: Path) -> State:
 
     if path.suffix in PICKLES:
         return {name: tensor.to("meta") for name, tensor in _unpickle(path).items()}
-    _check_safetensors(path)
+    check_whole(path)
     with safe_open(path, "pt") as file:
         return {name: torch.empty(file.get_slice(name).get_shape(), device="meta") for name in file.keys()}  # noqa: SIM118
+
+
+def read_names(path: Path) -> set[str] | None:
+    """The names of a file's tensors; None for an old pickle, which would have to be read whole.
+
+    Raises:
+        ModelUnavailable: as ``read_state`` does.
+    """
+    if path.suffix in PICKLES and not zipfile.is_zipfile(path):
+        return None
+    return set(read_shapes(path))
 
 
 def is_whole(path: Path) -> bool:
     """Whether a file is as long as its own header or directory says; True where the kind of file does not tell."""
     if path.suffix == ".safetensors":
         try:
-            _check_safetensors(path)
+            check_whole(path)
         except ModelUnavailable:
             return False
     if path.suffix in PICKLES:
@@ -69,11 +98,16 @@ def is_whole(path: Path) -> bool:
     return True
 
 
-def _check_safetensors(path: Path) -> None:
+def check_whole(path: Path) -> None:
+    """Refuse a ``.safetensors`` file that is not as long as its header says; nothing else of it is read.
+
+    Raises:
+        ModelUnavailable: if it is missing, damaged, or another kind of file.
+    """
     from safetensors import SafetensorError, safe_open
 
     if path.suffix != ".safetensors" and path.exists():
-        raise ModelUnavailable(f"{path} is no file of weights; give a .safetensors or .ckpt file, or a model's folder")
+        raise ModelUnavailable(f"{path} is no file of weights; give a .safetensors or .ckpt file")
     try:
         with safe_open(path, "np"):
             pass

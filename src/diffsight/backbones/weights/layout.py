@@ -14,6 +14,9 @@ Part = Literal["scheduler", "text_encoder", "text_encoder_2", "tokenizer", "toke
 PARTS: frozenset[Part] = frozenset({"scheduler", "text_encoder", "tokenizer", "unet", "vae"})
 """What a Stable Diffusion network is made of; no decoder of pictures, no safety checker."""
 
+SECOND: frozenset[Part] = frozenset({"text_encoder_2", "tokenizer_2"})
+"""What Stable Diffusion XL has besides."""
+
 STEMS = {
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
@@ -62,8 +65,9 @@ def pick(
 def _pipeline(names: Collection[str], parts: Collection[Part], half: bool, exact: bool) -> tuple[str, ...]:
     of_pixels = [name for name in names if name.startswith("pixels/")]
     found = [*of_pixels, *(name for name in names if name == "model_index.json")]
-    second = {f"{part}_2" for part in parts if any(name.startswith(f"{part}_2/") for name in names)}  # of XL
-    for part in sorted((set(parts) | second) - ({"tokenizer", "vae"} if of_pixels else set())):
+    is_xl = set(parts) >= PARTS and any(name.startswith(("text_encoder_2/", "tokenizer_2/")) for name in names)
+    wanted = {*parts, *(SECOND if is_xl else ())} - ({"tokenizer", "vae"} if of_pixels else set())
+    for part in sorted(wanted):
         if part == "scheduler":
             found.append(_present(names, "scheduler/scheduler_config.json"))
         elif part.startswith("tokenizer"):

@@ -31,9 +31,20 @@ Layout = Literal["diffusers", "transformers", "unet", "file"]
 """A pipeline's folder; a single model's folder; one file with a UNet alone; one file of another kind."""
 
 Family = Literal[
-    "Stable Diffusion 1.x", "Stable Diffusion 2.x", "Stable Diffusion XL", "pocket", "DINO", "DINOv2", "CLIP"
+    "Stable Diffusion 1.x",
+    "Stable Diffusion 2.x",
+    "Stable Diffusion XL",
+    "pocket",
+    "ADM",
+    "DINO",
+    "DINOv2",
+    "CLIP",
+    "VGG-19",
+    "SuperPoint",
 ]
 """Networks that one set of weights could be mistaken among."""
+
+XL: Family = "Stable Diffusion XL"
 
 
 @dataclass(frozen=True)
@@ -104,7 +115,9 @@ class Network:
         places: where to look.
         layout: what is wanted there.
         base: the network that lends a lone UNet its VAE, text encoder, tokenizer and schedule.
-        family: that its weights must be of; None where loading itself tells others apart.
+        family: that its weights must be of; None for what the user brings.
+        marks: weights, one of which its single file must hold.
+        instead: what does without its weights.
     """
 
     name: str
@@ -113,6 +126,8 @@ class Network:
     layout: Layout = "diffusers"
     base: str | None = None
     family: Family | None = None
+    marks: tuple[str, ...] = ()
+    instead: str = "the bundled model (--model pocket)"
 
 
 NETWORKS: dict[str, Network] = {
@@ -177,6 +192,8 @@ NETWORKS: dict[str, Network] = {
                 ),
             ),
             layout="file",
+            family="ADM",
+            marks=("input_blocks.0.0.weight",),
         ),
         Network("dinov2-s", "DIFFSIGHT_DINOV2_S", (Place("facebook/dinov2-small"),), "transformers", family="DINOv2"),
         Network("dinov2-b", "DIFFSIGHT_DINOV2_B", (Place("facebook/dinov2-base"),), "transformers", family="DINOv2"),
@@ -190,6 +207,14 @@ NETWORKS: dict[str, Network] = {
             family="CLIP",
         ),
         Network(
+            "superpoint",
+            "DIFFSIGHT_SUPERPOINT",
+            (Place("magic-leap-community/superpoint"),),
+            "transformers",
+            family="SuperPoint",
+            instead="another detector (--keypoints sift)",
+        ),
+        Network(
             "vgg-19",
             "DIFFSIGHT_VGG19",
             (
@@ -199,6 +224,8 @@ NETWORKS: dict[str, Network] = {
                 ),
             ),
             layout="file",
+            family="VGG-19",
+            marks=("features.34.weight", "conv5_4.weight"),
         ),
     )
 }

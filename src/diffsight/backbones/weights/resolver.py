@@ -15,10 +15,10 @@ from pathlib import Path
 from ...errors import ModelUnavailable
 from . import checkpoint, sources
 from .digests import Held, check
-from .families import SD_VERSIONS, check_family, family_of
+from .families import SD_VERSIONS, check_family, check_marks, family_of
 from .found import Attempt, Search, Weights
-from .layout import PARTS, Missing, Part, names_in, pick
-from .places import BUNDLED, HUB_ID, NETWORKS, ROOT_VARIABLE, Family, Network, Place
+from .layout import PARTS, SECOND, Missing, Part, names_in, pick
+from .places import BUNDLED, HUB_ID, NETWORKS, ROOT_VARIABLE, XL, Family, Network, Place
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,11 @@ def search(
         half: prefer 16-bit weights.
         fetch: try the mirrors after this machine.
         here: try this machine.
+
+    Raises:
+        InvalidInput: for a variable of the hub's client that it cannot read.
     """
+    sources.check_variables()
     wish = _Wish(network, parts, half, fetch)
     tried: list[Attempt] = []
     for place, step in _steps(wish, given, here):
@@ -100,6 +104,15 @@ def search(
         else:
             return Search(network, found, (*tried, Attempt(place, f"found {found.path}")))
     return Search(network, None, tuple(tried))
+
+
+def look(network: Network, half: bool = False) -> Search:
+    """Search this machine; where it has no 32-bit files, for 16-bit ones."""
+    result = search(network, half=half)
+    if half or result.found or result.problem:
+        return result
+    other = search(network, half=True)
+    return replace(other, only_half=True) if other.found else result
 
 
 def _steps(wish: _Wish, given: str | Path | None, here: bool) -> Iterator[_Step]:
@@ -131,7 +144,7 @@ def _root(wish: _Wish) -> Weights:
     value = os.environ.get(ROOT_VARIABLE)
     if not value:
         raise Missing("not set")
-    root = _expand(value)
+    root = expand(value)
     if not root.is_dir():
         raise ModelUnavailable(f"{value} (variable {ROOT_VARIABLE}) is no folder; name one that exists, or unset it")
     return _among(wish, root, ROOT_VARIABLE)
@@ -142,26 +155,28 @@ def _among(wish: _Wish, root: Path, origin: str) -> Weights:
     name = wish.network.name
     if (root / name).is_dir():
         return _at(wish, root / name, origin)
-    for place in wish.network.places:
-        for file in place.files:
-            if (root / file.name).is_file():
-                return _at(wish, root / file.name, origin, place)
-    if (root / f"{name}.safetensors").is_file():
-        return _at(wish, root / f"{name}.safetensors", origin)
-    raise Missing(f"no {name}/ and no {name}.safetensors")
+    files: dict[str, Place | None] = {f.name: place for place in wish.network.places for f in place.files}
+    if wish.network.layout != "transformers":
+        files[f"{name}.safetensors"] = None
+    for file, place in files.items():
+        if (root / file).is_file():
+            return _at(wish, root / file, origin, place)
+    raise Missing(f"no {' and no '.join([f'{name}/', *files])}")
 
 
 def _named(wish: _Wish, value: str, origin: str) -> Weights:
     """What the user named: a folder, a file, or a hub id, which must be had."""
-    path = _expand(value)
-    if path.exists():
+    path = expand(value)
+    if value and path.exists():
         return _at(wish, path, origin)
     if HUB_ID.fullmatch(value):
         files = next((place.files for place in wish.network.places if place.files), ())
         own = replace(wish.network, name=value, variable=None, places=(replace(Place.parse(value), files=files),))
         own = replace(own, family=None)  # it is compared with what was wanted, under the name that was wanted
         return search(own, parts=wish.parts, half=wish.half, fetch=wish.fetch).require()
-    raise ModelUnavailable(f"{value} ({origin}) is no folder, no file and no hub id (owner/name@revision)")
+    raise ModelUnavailable(
+        f"{value or 'an empty name'} ({origin}) is no folder, no file and no hub id (owner/name@revision)"
+    )
 
 
 def _at(wish: _Wish, path: Path, origin: str, place: Place | None = None) -> Weights:
@@ -179,9 +194,11 @@ def _at(wish: _Wish, path: Path, origin: str, place: Place | None = None) -> Wei
     except Missing as missing:
         if not wish.is_whole:
             raise
+        folders = "vae/, scheduler/, text_encoder/, tokenizer/"
+        folders += ", text_encoder_2/, tokenizer_2/" if "_2/" in str(missing) else ""
         raise ModelUnavailable(
             f"{path} ({origin}) is not a model folder: {missing}; it must hold unet/config.json, "
-            "unet/diffusion_pytorch_model.safetensors, and vae/, scheduler/, text_encoder/, tokenizer/ likewise"
+            f"unet/diffusion_pytorch_model.safetensors, and {folders} likewise"
             if wish.network.layout in ("diffusers", "unet")
             else f"{path} ({origin}) does not hold {wish.network.name}: {missing}"
         ) from None
@@ -190,18 +207,26 @@ def _at(wish: _Wish, path: Path, origin: str, place: Place | None = None) -> Wei
 def _folder(wish: _Wish, folder: Path, origin: str) -> Weights:
     layout = "diffusers" if wish.network.layout == "unet" else wish.network.layout
     place = Place(str(folder), files=next((place.files for place in wish.network.places if place.files), ()))
-    names = pick(names_in(folder), layout, place, wish.parts, wish.half)
+    family = family_of(folder)
+    parts = wish.parts | SECOND if wish.is_whole and family == XL else wish.parts
+    names = pick(names_in(folder), layout, place, parts, wish.half)
     if layout == "file" and names[0] != "config.json":
         return Weights(folder / names[0], origin, (Held(folder / names[0]),))
-    return Weights(folder, origin, tuple(Held(folder / name) for name in names), PARTS, family=family_of(folder))
+    return Weights(folder, origin, tuple(Held(folder / name) for name in names), PARTS, family=family)
 
 
 def _file(wish: _Wish, file: Held, origin: str) -> Weights:
-    if wish.network.layout in ("file", "transformers"):
+    network = wish.network
+    if network.layout == "transformers":
+        raise ModelUnavailable(
+            f"{file.path} ({origin}) is a file; give the folder that holds config.json and model.safetensors"
+        )
+    if network.layout == "file":
+        check_marks(network, file.path, origin)
         return Weights(file.path, origin, (file,))
     content = checkpoint.inspect(file.path)
     family = SD_VERSIONS[content.version]
-    check_family(wish.network.name, wish.network.family, family, f"{file.path} ({origin})")
+    check_family(network.name, network.family, family, f"{file.path} ({origin})")
     if not content.holds & wish.parts:
         raise Missing(f"{file.path} holds no {' or '.join(sorted(wish.parts))}")
     lacking = wish.parts - content.holds
@@ -252,7 +277,7 @@ def _of_place(wish: _Wish, place: Place, folder: Path, files: Sequence[Held], or
     return Weights(folder, origin, tuple(files), PARTS, family=family_of(folder), place=place)
 
 
-def _expand(value: str | Path) -> Path:
+def expand(value: str | Path) -> Path:
     """A path with ~ replaced by the home folder, where there is one."""
     try:
         return Path(value).expanduser()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from textwrap import shorten
 
-from ...errors import ModelUnavailable, OutputFailed
+from ...errors import InvalidInput, ModelUnavailable, OutputFailed
 from ...files import atomic
 from .digests import Held
 from .files import is_whole
@@ -23,6 +23,21 @@ Pick = Callable[[Sequence[str]], tuple[str, ...]]
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+
+
+def check_variables() -> None:
+    """Refuse what the hub's client would fail to read while it is imported.
+
+    Raises:
+        InvalidInput: names the variable.
+    """
+    for name in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
+        try:
+            int(os.environ.get(name, "10"))
+        except ValueError:
+            raise InvalidInput(
+                f"the variable {name} is {os.environ[name]!r}; it must be a whole number of seconds: set or unset it"
+            ) from None
 
 
 def is_offline() -> bool:

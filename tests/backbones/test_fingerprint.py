@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import pytest
 import torch
 from torch import nn
 
-from diffsight.backbones.common import check_sides, weight_digest
-from diffsight.benchmarks.baselines import RawPixels
-from diffsight.errors import InvalidInput
+from diffsight.backbones.fingerprint import weight_digest
 
 
 def module(weight, name="weight"):
@@ -36,19 +33,3 @@ def test_a_digest_does_not_depend_on_the_number_of_threads():
     torch.set_num_threads(threads)
     assert len(digests) == 1
     assert weight_digest(weight.to(torch.bfloat16), "") not in digests
-
-
-def test_sides_are_held_to_the_multiple():
-    check_sides(torch.zeros(1, 3, 28, 42), 14)
-    for shape in ((1, 3, 28, 40), (1, 3, 30, 42)):
-        with pytest.raises(InvalidInput, match=f"{shape[3]}x{shape[2]}; both sides must be a multiple of 14"):
-            check_sides(torch.zeros(shape), 14)
-
-
-def test_raw_pixels_know_no_words_and_no_attention():
-    raw = RawPixels((64, 64), 4)
-    assert raw.context(["a cat", ""]).shape == (2, 0, 0)
-    with pytest.raises(InvalidInput, match="'raw pixels' reads no words, so not cat"):
-        raw.find_words("a cat", ["cat"])
-    with pytest.raises(InvalidInput, match="no layer 'up1'"):
-        raw.attend("up1", torch.zeros(1), torch.zeros(1))
