@@ -19,6 +19,7 @@ from ..images import load_picture
 from ..matching import nearest, prompt
 from ..matching.aligner import Aligner, View
 from ..matching.homography import EstimateSettings
+from ..matching.keypoints import Detector
 from ..matching.matcher import Matcher
 from ..matching.mls import best_buddies, transfer
 from ..matching.sparse import SparseSettings
@@ -71,6 +72,9 @@ METHODS: dict[Kind, tuple[str, ...]] = {
     "segments": ("diffseg", "ncut", "kmeans"),
 }
 """What each kind of benchmark can be run with, the usual one first; ``stay`` moves nothing."""
+
+DETECTOR: Detector = "sift"
+"""Of the keypoints by which planes are aligned."""
 
 RAW = "raw"
 """The name of the model that is no network."""
@@ -166,9 +170,11 @@ class _Planes:
     """Photos of planes by keypoints, features and a robust estimate."""
 
     def __init__(self, backbone: Backbone, changes: dict[str, Any]) -> None:
-        self.aligner = Aligner(backbone, matching=SparseSettings(), estimation=EstimateSettings(), **changes)
+        self.aligner = Aligner(
+            backbone, keypoints=DETECTOR, matching=SparseSettings(), estimation=EstimateSettings(), **changes
+        )
         own = self.aligner
-        facts = {"keypoints": own.detector, "count": own.count, "matching": asdict(own.matching)}
+        facts = {"keypoints": DETECTOR, "count": own.count, "matching": asdict(own.matching)}
         self.settings = {"reading": asdict(own.matcher.settings), **facts, "estimation": asdict(own.estimation)}
         self.shelf: Shelf[Photo, Picture, View] = Shelf(
             Photo.load, self.aligner.view, lambda view: _reading_bytes(view.reading)
