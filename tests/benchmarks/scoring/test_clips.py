@@ -138,7 +138,7 @@ def test_clips_without_a_joint_found_are_left_out_and_said_so():
 
 def test_joints_that_do_not_fit():
     found = {s.id: s.joints.copy() for s in JOINTS}
-    found["a"][1, 0, 1] = np.nan
+    found["a"][1, 0, 0] = np.nan  # half a place is no joint that was not found
     found["b"] = found["b"][:2]
     with pytest.raises(InvalidInput, match=r"1 of a wrong shape or type \(b\); 1 not finite \(a\)"):
         score("jhmdb", "test", LENIENT, JOINTS, found)
