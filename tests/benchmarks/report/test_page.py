@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -70,6 +71,9 @@ def test_runs_of_two_benchmarks_become_one_page_and_markdown(tmp_path, tree, cap
     assert len(page.all("table")) == text.count("\n### ") == 4 + 4
     assert len(page.all("img")) == 2 * 3 * 3  # no picture of the benchmark that is gone
     assert "No pictures: " in page.text
+    bars = [facts["style"] for facts in page.all("td") if facts.get("class") == "number bar"]
+    assert len(bars) >= 2 * 12
+    assert all(re.fullmatch(r"--share: [01]\.\d{4}", bar) for bar in bars)
     assert len([svg for svg in page.all("svg") if "role" in svg]) == 2
     assert "| **23.5** | **diffseg · pocket** |" in text
 
