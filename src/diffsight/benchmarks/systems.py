@@ -18,11 +18,9 @@ from ..grid import Points
 from ..images import load_picture
 from ..matching import nearest, prompt
 from ..matching.aligner import Aligner, View
-from ..matching.homography import EstimateSettings
 from ..matching.keypoints import Detector
 from ..matching.matcher import Matcher
 from ..matching.mls import best_buddies, transfer
-from ..matching.sparse import SparseSettings
 from ..segmentation.segmenter import Segmenter, Solver
 from ..types import Matches, Picture, Reading
 from ..video import labels as video_labels
