@@ -168,9 +168,7 @@ class _Planes:
     """Photos of planes by keypoints, features and a robust estimate."""
 
     def __init__(self, backbone: Backbone, changes: dict[str, Any]) -> None:
-        self.aligner = Aligner(
-            backbone, keypoints=DETECTOR, matching=SparseSettings(), estimation=EstimateSettings(), **changes
-        )
+        self.aligner = Aligner(backbone, keypoints=DETECTOR, **changes)
         own = self.aligner
         facts = {"keypoints": DETECTOR, "count": own.count, "matching": asdict(own.matching)}
         self.settings = {"reading": asdict(own.matcher.settings), **facts, "estimation": asdict(own.estimation)}
