@@ -28,4 +28,4 @@ bench-world: $(VENV)/.installed  ## every benchmark on procedural trees, from fo
 	$(BIN)/python benchmarks/world_table.py bench-world
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo bench-world
