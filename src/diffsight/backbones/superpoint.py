@@ -8,11 +8,10 @@ import numpy as np
 import torch
 
 from ..device import pick_device
-from ..errors import ModelUnavailable
 from ..grid import Fit, Points
 from ..images import network_input
 from ..types import Picture
-from .common import load_pretrained
+from .loading import load_transformer
 from .weights import NETWORKS, resolve
 
 SIDE = 1024
@@ -39,16 +38,11 @@ class SuperPoint:
     """
 
     def __init__(self, weights: str | Path | None = None, *, device: str | None = None) -> None:
-        from safetensors import SafetensorError
         from transformers import SuperPointForKeypointDetection
 
         where = pick_device(device)
         folder = resolve(NETWORKS["superpoint"], weights).path
-        try:
-            network = load_pretrained(SuperPointForKeypointDetection, folder, use_safetensors=True)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            reason = " ".join(str(error).split())[:160]
-            raise ModelUnavailable(f"cannot load SuperPoint from {folder}: {reason}; give whole weights") from None
+        network = load_transformer(SuperPointForKeypointDetection, folder, torch.float32)
         self.network = network.eval().requires_grad_(False).to(where)
 
     def __call__(self, picture: Picture, count: int) -> Points:
