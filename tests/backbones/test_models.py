@@ -15,6 +15,7 @@ from diffsight.backbones.cards import CARDS
 from diffsight.backbones.registry import is_here, load
 from diffsight.backbones.weights import NETWORKS
 from diffsight.cli import run
+from diffsight.cli.match import BASELINES
 from diffsight.images import load_picture
 from diffsight.probe import Probe
 from diffsight.types import Taps
@@ -46,6 +47,26 @@ def test_each_model_matches_photos_from_a_local_checkpoint(name, checkpoints, ph
     (row,) = report["matches"]
     assert 0 <= row["matched_x"] <= 80
     assert 0 <= row["matched_y"] <= 60
+
+
+@pytest.mark.parametrize("method", BASELINES)
+def test_the_baselines_of_the_papers_by_name(method, checkpoints, photos, tmp_path, monkeypatch, capsys):
+    name, way = BASELINES[method]
+    assert name.split("-")[0] == method.split("+")[0]
+    assert way == {"nn": "dift", "mls": "mls"}[method.split("+")[1]]
+    monkeypatch.setenv(NETWORKS[name].variable, str(checkpoints[kind_of(name)]))
+    command = ["match", *photos, "--point", "30,40", "--json", "--device", "cpu", "--out", str(tmp_path / "o")]
+    size = ["--size", "56"] if name != "vgg-19" else ["--size", "64"]
+    reports = []
+    for choice in (["--method", method.upper()], ["--method", way, "--model", name]):
+        assert run([*command, *choice, *size]) == 0
+        reports.append(json.loads(capsys.readouterr().out))
+    assert reports[0]["model"] == name
+    assert reports[0]["matches"] == reports[1]["matches"]
+    mutual = reports[0]["matches"][0]["mutual"]
+    assert (mutual is None) == (way == "mls")
+    assert run([*command, "--method", method, "--model", "pocket", "--size", "64"]) == 0  # a model of your own
+    assert json.loads(capsys.readouterr().out)["model"] == "pocket"
 
 
 @pytest.mark.parametrize("kind", ["sd", "sdxl", "adm", "dinov2", "dino", "openclip"])

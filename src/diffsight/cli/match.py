@@ -16,7 +16,7 @@ import typer
 from ..errors import InvalidInput
 from ..files import check_writable, save_json
 from .inputs import CONVENTION, Points, parse_point, read_points
-from .options import Device, Dtype, Ensemble, Fitting, Model, Prompt, Seed, Side, Stage, Store, Timestep
+from .options import Device, Dtype, Ensemble, Fitting, Prompt, Seed, Side, Stage, Store, Timestep
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,15 @@ if TYPE_CHECKING:
     from ..backbones.base import Backbone
     from ..grid import Size
     from ..types import Matches, Picture, Reading
+
+
+BASELINES = {
+    "dino+nn": ("dino-b8", "dift"),
+    "openclip+nn": ("openclip-h14", "dift"),
+    "vgg+mls": ("vgg-19", "mls"),
+    "dino+mls": ("dino-b8", "mls"),
+}
+"""The baselines of the papers' tables: which model, and by which method its features are used."""
 
 
 def register(app: typer.Typer) -> None:
@@ -61,11 +70,15 @@ def match(
     points: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Points of A as CSV with columns x and y.")
     ] = None,
-    model: Model = "pocket",
+    model: Annotated[
+        str | None,
+        typer.Option(help="A name from `diffsight models`, a folder, or a hub id.", show_default="pocket"),
+    ] = None,
     method: Annotated[
         str,
         typer.Option(
-            help="dift compares features; mls moves points with best buddies; prompt learns embeddings (slow)."
+            help="dift compares features; mls moves points with best buddies; prompt learns embeddings (slow). Or a "
+            "baseline of the papers with its model: dino+nn, openclip+nn, vgg+mls, dino+mls."
         ),
     ] = "dift",
     task: Annotated[
@@ -99,10 +112,11 @@ def match(
         raise InvalidInput("both --point and --points are given; use one of them")
     if top < 1:
         raise InvalidInput(f"--top {top} is too few; use 1 or more")
-    if method not in ("dift", "mls", "prompt"):
-        raise InvalidInput(f"unknown method {method!r}; use dift, mls or prompt")
-    if method == "mls" and (heat or top > 1):
-        raise InvalidInput("--heat and --top do not suit --method mls, which scores no other places; leave them out")
+    own_model, way = BASELINES.get(method.lower(), ("pocket", method))
+    if way not in ("dift", "mls", "prompt"):
+        raise InvalidInput(f"unknown method {method!r}; use dift, mls, prompt, {', '.join(BASELINES)}")
+    if way == "mls" and (heat or top > 1):
+        raise InvalidInput(f"--heat and --top do not suit --method {method}; leave them out")
     asked = read_points(points) if points else [parse_point(text) for text in point or []] or None
     if out.exists() and not out.is_dir():
         raise InvalidInput(f"--out {out} is a file; give a folder")
@@ -120,9 +134,9 @@ def match(
         "timestep": timestep,
         "ensemble": ensemble,
     }
-    backbone = load(model, device=device, dtype=dtype)
-    if method != "prompt":
-        mls = method == "mls"
+    backbone = load(model or own_model, device=device, dtype=dtype)
+    if way != "prompt":
+        mls = way == "mls"
         found = _by_features(backbone, pictures, asked, top, mls, task=task, store=store, seed=seed, **changes)
     else:
         for name, value in {**changes, "store": store, "top": top if top > 1 else None}.items():
@@ -135,7 +149,7 @@ def match(
         "source": str(photos[0]),
         "model": backbone.card.name,
         "method": method,
-        "task": task if method != "prompt" else None,
+        "task": task if way != "prompt" else None,
         "convention": CONVENTION,
         "matches": rows,
     }
