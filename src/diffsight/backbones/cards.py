@@ -119,7 +119,7 @@ def _vit(
     return Card(name, about, licence, parameters, source, tasks, kind="vit", memory=memory)
 
 
-SD21 = _sd("2.1", "what the DIFT paper reads; matching", 768, "1.5 GB")
+SD21 = _sd("2.1", "what the DIFT paper reads; matching", 768, "1.52 GB")
 SD15 = _sd("1.5", "matching, segmentation; most variants", 512, "0.68 GB")
 
 CARDS: dict[str, Card] = {
@@ -156,8 +156,8 @@ CARDS: dict[str, Card] = {
         _vit("dinov2-s", "parts and categories", 22, "DINOv2 ViT-S/14", DINOV2_TASKS),
         _vit("dinov2-b", "parts and categories", 87, "DINOv2 ViT-B/14", DINOV2_TASKS, "0.23 GB"),
         _vit("dinov2-l", "parts and categories", 304, "DINOv2 ViT-L/14", DINOV2_TASKS),
-        _vit("dino-b8", "a baseline of papers; fine grid", 86, "DINO ViT-B/8", DINO_TASKS),
-        _vit("openclip-h14", "a baseline of the papers", 632, "OpenCLIP ViT-H/14", CLIP_TASKS, licence="MIT"),
+        _vit("dino-b8", "a baseline of papers; fine grid", 86, "DINO ViT-B/8", DINO_TASKS, "0.24 GB"),
+        _vit("openclip-h14", "a baseline of the papers", 632, "OpenCLIP ViT-H/14", CLIP_TASKS, "0.49 GB", "MIT"),
         Card(
             name="vgg-19",
             about="a baseline of the papers",
