@@ -25,14 +25,6 @@ def sd_tasks(side: int) -> dict[Task, ReadSettings]:
     }
 
 
-def _clean(version: str, licence: str, parameters: float, side: int) -> Card:
-    """CleanDIFT (arXiv 2412.03439): one pass on the clean latent, whose timestep stays at 261."""
-    about = "matching in one pass without noise; prompt: A photo of a ..."
-    tasks = {task: replace(own, timestep=261, ensemble=1, noise=False) for task, own in sd_tasks(side).items()}
-    source = f"CleanDIFT's UNet in SD {version}"
-    return Card(f"cleandift-sd-{version}", about, f"MIT (UNet), {licence}", parameters, source, tasks)
-
-
 XL_TASKS: dict[Task, ReadSettings] = {
     "semantic": ReadSettings(stage="up1", timestep=101, ensemble=8, size=(768, 768)),
     "geometric": ReadSettings(stage="up1", timestep=0, ensemble=8, size=(768, 768)),
@@ -89,19 +81,57 @@ POCKET = Card(
     figure="PCK@0.1 36.0 on world pictures, 19.1 on faces (see its card)",
 )
 
-RAIL = "CreativeML Open RAIL-M"
 RAIL_PLUS = "CreativeML Open RAIL++-M"
+
+SD: dict[str, tuple[str, float]] = {"1": ("CreativeML Open RAIL-M", 1017), "2": (RAIL_PLUS, 1240)}
+"""Licence and millions of parameters by version."""
+
+
+def _sd(version: str, about: str, side: int, memory: str = "-") -> Card:
+    """A Stable Diffusion network that reads squares of ``side`` pixels."""
+    licence, parameters = SD[version[0]]
+    source = f"SD {version}, {side} px"
+    return Card(f"sd-{version}", about, licence, parameters, source, sd_tasks(side), memory=memory)
+
+
+def _clean(own: Card) -> Card:
+    """CleanDIFT (arXiv 2412.03439) of a network: one pass on the clean latent, whose timestep stays at 261."""
+    return replace(
+        own,
+        name=f"cleandift-{own.name}",
+        about="matching in one pass without noise; prompt: A photo of a ...",
+        licence=f"MIT (UNet), {own.licence}",
+        source=f"CleanDIFT's UNet in {own.source}",
+        tasks={task: replace(row, timestep=261, ensemble=1, noise=False) for task, row in own.tasks.items()},
+    )
+
+
+def _vit(
+    name: str,
+    about: str,
+    parameters: float,
+    source: str,
+    tasks: dict[Task, ReadSettings],
+    memory: str = "-",
+    licence: str = "Apache-2.0",
+) -> Card:
+    """A vision transformer."""
+    return Card(name, about, licence, parameters, source, tasks, kind="vit", memory=memory)
+
+
+SD21 = _sd("2.1", "what the DIFT paper reads; matching", 768, "1.52 GB")
+SD15 = _sd("1.5", "matching, segmentation; most variants", 512, "0.68 GB")
 
 CARDS: dict[str, Card] = {
     card.name: card
     for card in (
         POCKET,
-        Card("sd-2.1", "what the DIFT paper reads; matching", RAIL_PLUS, 1240, "SD 2.1, 768 px", sd_tasks(768)),
-        Card("sd-2.1-base", "as SD 2.1, smaller pictures", RAIL_PLUS, 1240, "SD 2.1, 512 px", sd_tasks(512)),
-        Card("sd-1.5", "matching, segmentation; most variants", RAIL, 1017, "SD 1.5, 512 px", sd_tasks(512)),
-        Card("sd-1.4", "what prompt matching and DiffSeg use", RAIL, 1017, "SD 1.4, 512 px", sd_tasks(512)),
-        _clean("2.1", RAIL_PLUS, 1240, 768),
-        _clean("1.5", RAIL, 1017, 512),
+        SD21,
+        _sd("2.1-base", "as SD 2.1, smaller pictures", 512),
+        SD15,
+        _sd("1.4", "what prompt matching and DiffSeg use", 512, "0.68 GB"),
+        _clean(SD21),
+        _clean(SD15),
         Card("sdxl", "large pictures; settings little tried", RAIL_PLUS, 3419, "SD XL base 1.0", XL_TASKS),
         Card(
             name="ssd-1b",
@@ -121,12 +151,22 @@ CARDS: dict[str, Card] = {
             tasks=ADM_TASKS,
             track={"temperature": 0.1, "top": 10},
             kind="adm",
+            memory="1.42 GB",
         ),
-        Card("dinov2-s", "parts and categories", "Apache-2.0", 22, "DINOv2 ViT-S/14", DINOV2_TASKS, kind="vit"),
-        Card("dinov2-b", "parts and categories", "Apache-2.0", 87, "DINOv2 ViT-B/14", DINOV2_TASKS, kind="vit"),
-        Card("dinov2-l", "parts and categories", "Apache-2.0", 304, "DINOv2 ViT-L/14", DINOV2_TASKS, kind="vit"),
-        Card("dino-b8", "a baseline of papers; fine grid", "Apache-2.0", 86, "DINO ViT-B/8", DINO_TASKS, kind="vit"),
-        Card("openclip-h14", "a baseline of the papers", "MIT", 632, "OpenCLIP ViT-H/14", CLIP_TASKS, kind="vit"),
-        Card("vgg-19", "a baseline of the papers", "see their source", 20, "VGG-19, ImageNet", VGG_TASKS, kind="vgg"),
+        _vit("dinov2-s", "parts and categories", 22, "DINOv2 ViT-S/14", DINOV2_TASKS),
+        _vit("dinov2-b", "parts and categories", 87, "DINOv2 ViT-B/14", DINOV2_TASKS, "0.23 GB"),
+        _vit("dinov2-l", "parts and categories", 304, "DINOv2 ViT-L/14", DINOV2_TASKS),
+        _vit("dino-b8", "a baseline of papers; fine grid", 86, "DINO ViT-B/8", DINO_TASKS, "0.24 GB"),
+        _vit("openclip-h14", "a baseline of the papers", 632, "OpenCLIP ViT-H/14", CLIP_TASKS, "0.49 GB", "MIT"),
+        Card(
+            name="vgg-19",
+            about="a baseline of the papers",
+            licence="see their source",
+            parameters=20,
+            source="VGG-19, ImageNet",
+            tasks=VGG_TASKS,
+            kind="vgg",
+            memory="0.23 GB",
+        ),
     )
 }
