@@ -68,9 +68,7 @@ class EditSettings:
             raise InvalidInput(f"{self.points} points are too few to place a sticker; use 4 or more")
         if not 0 < self.slack <= 1:
             raise InvalidInput(f"slack {self.slack:g} does not suit; use above 0 up to 1")
-        if self.seed < 0:
-            raise InvalidInput(f"seed {self.seed} does not suit; use 0 or more")
-        EstimateSettings(estimator=self.estimator, threshold=self.threshold)
+        EstimateSettings(estimator=self.estimator, threshold=self.threshold, seed=self.seed)
 
 
 PAPER = EditSettings(mutual=False, published=True, estimator="ransac")

@@ -37,7 +37,7 @@ class EstimateSettings:
         threshold: how far off an inlier may be, pixels of the target photo.
         iterations: at most.
         confidence: chance that the best matrix has been met, at which the search stops.
-        seed: of the draws.
+        seed: of the order that matches are drawn from in; OpenCV itself always draws alike.
     """
 
     kind: Kind = "homography"
@@ -53,6 +53,8 @@ class EstimateSettings:
                 raise InvalidInput(f"unknown {name} {getattr(self, name)!r}; use {', '.join(allowed)}")
         if not 0 < self.threshold < np.inf:
             raise InvalidInput(f"threshold {self.threshold:g} does not suit; use a number of pixels above 0")
+        if self.seed < 0:
+            raise InvalidInput(f"seed {self.seed} does not suit; use 0 or more")
         if self.iterations < 1 or not 0 < self.confidence < 1:
             raise InvalidInput("iterations must be 1 or more and confidence between 0 and 1")
 
@@ -152,10 +154,10 @@ def straight(points: Points) -> bool:
 def _solve(matches: Matches, settings: EstimateSettings) -> tuple[Matrix, npt.NDArray[np.bool_]] | None:
     import cv2
 
-    source, target = matches.query, matches.matched
+    order = np.random.default_rng(settings.seed).permutation(len(matches))
+    source, target = matches.query[order], matches.matched[order]
     method = {"magsac": cv2.USAC_MAGSAC, "ransac": cv2.RANSAC, "lmeds": cv2.LMEDS}[settings.estimator]
     limits = settings.iterations, settings.confidence
-    cv2.setRNGSeed(settings.seed)
     try:
         if settings.kind == "homography":
             matrix, mask = cv2.findHomography(source, target, method, settings.threshold, None, *limits)
@@ -167,17 +169,18 @@ def _solve(matches: Matches, settings: EstimateSettings) -> tuple[Matrix, npt.ND
             )
     except cv2.error:  # some estimators refuse degenerate samples by an exception
         return None
-    if matrix is None or mask is None or not np.isfinite(matrix).all() or matrix.shape not in ((3, 3), (2, 3)):
+    if matrix is None or mask is None or not np.isfinite(matrix).all():
         return None
-    inliers = mask.ravel().astype(bool)
-    whole = np.vstack([matrix, [0.0, 0.0, 1.0]]) if matrix.shape == (2, 3) else np.asarray(matrix, np.float64)
-    return (whole, inliers) if inliers.sum() >= min(FEWEST[settings.kind], len(matches)) else None
+    inliers = np.empty(len(matches), bool)
+    inliers[order] = mask.ravel().astype(bool)
+    whole = np.vstack([matrix, [0.0, 0.0, 1.0]]) if len(matrix) == 2 else np.asarray(matrix, np.float64)
+    return (whole, inliers) if inliers.sum() >= FEWEST[settings.kind] else None
 
 
 def _degenerate(matrix: Matrix, kind: Kind) -> bool:
     if kind == "fundamental":  # its rank is two by definition
         return not np.linalg.norm(matrix) > 0
-    return not abs(np.linalg.det(matrix / np.linalg.norm(matrix[:2, :2]))) > 1e-6
+    return not abs(np.linalg.det(matrix)) > 1e-6 * np.linalg.norm(matrix[:2, :2]) ** 3
 
 
 def _errors(matches: Matches, matrix: Matrix, kind: Kind) -> npt.NDArray[np.float64]:
