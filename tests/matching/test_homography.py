@@ -158,42 +158,10 @@ def test_the_estimators_differ():
 
 def test_what_opencv_refuses_is_a_failure():
     """A sample that OpenCV 5.0's estimator of fundamental matrices stops at by an exception."""
-    query = [
-        (0, 0),
-        (3, 2),
-        (4, 2),
-        (4, 3),
-        (1, 5),
-        (4, 2),
-        (4, 5),
-        (0, 2),
-        (3, 5),
-        (2, 2),
-        (5, 4),
-        (0, 0),
-        (4, 0),
-        (0, 2),
-        (5, 0),
-    ]
-    matched = [
-        (5, 4),
-        (0, 4),
-        (3, 3),
-        (1, 3),
-        (1, 3),
-        (2, 2),
-        (1, 1),
-        (0, 0),
-        (4, 1),
-        (0, 3),
-        (4, 2),
-        (1, 2),
-        (3, 1),
-        (0, 0),
-        (3, 2),
-    ]
+    query = ["00", "32", "42", "43", "15", "42", "45", "02", "35", "22", "54", "00", "40", "02", "50"]
+    matched = ["54", "04", "33", "13", "13", "22", "11", "00", "41", "03", "42", "12", "31", "00", "32"]
     found = estimate(
-        make(query, matched),
+        make(*([[int(x), int(y)] for x, y in own] for own in (query, matched))),
         EstimateSettings("fundamental", iterations=100, confidence=0.99),
     )
     assert (found.matrix is None) == bool(found.reason)

@@ -47,7 +47,8 @@ def test_ratio_drops_what_has_a_rival():
     a = torch.tensor([[0.0, 0.0], [10.0, 0.0]])
     b = torch.tensor([[1.0, 0.0], [10.0, 3.0], [10.0, -3.1]])
     assert mutual_pairs(a, b, "distance")[0].tolist() == [0, 1]
-    assert mutual_pairs(a, b, "distance", ratio=0.9)[0].tolist() == [0]
+    assert mutual_pairs(a, b, "distance", ratio=0.97)[0].tolist() == [0, 1]  # 3 / 3.1 = 0.968
+    assert mutual_pairs(a, b, "distance", ratio=0.96)[0].tolist() == [0]
 
 
 @given(
