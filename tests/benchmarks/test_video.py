@@ -19,6 +19,8 @@ from diffsight.benchmarks.video import (
     world_clips,
 )
 from diffsight.errors import InvalidInput, UnreadableFile
+from diffsight.video.frames import read_frames
+from diffsight.video.labels import objects
 from diffsight.video.masks import save_mask
 from diffsight.video.propagate import Propagation
 from diffsight.video.tracker import Tracker
@@ -67,6 +69,14 @@ def test_f_of_a_shifted_square():
     assert boundary_accuracy(square(70), square(10)) == 0
 
 
+def test_near_grows_with_the_photo():
+    """480p's diagonal of 980 pixels allows 8."""
+    mask = np.zeros((480, 854), bool)
+    mask[100:300, 200:500] = True
+    assert boundary_accuracy(np.roll(mask, 8, axis=1), mask) == 1
+    assert boundary_accuracy(np.roll(mask, 9, axis=1), mask) < 0.8
+
+
 def test_f_is_the_harmonic_mean_of_precision_and_recall():
     """Two squares where there is one: all of the true boundary is found, half of what is found is true."""
     assert boundary_accuracy(square(10) | square(70), square(10)) == pytest.approx(2 / 3)
@@ -102,7 +112,11 @@ def test_copying_a_clip_that_stands_still_is_perfect():
 def test_a_world_clip_is_followed_better_than_copied():
     (clip,) = world_clips(1, first=3, length=8)
     tracker = Tracker(RawPixels((64, 64), 2), settings=Propagation(context=4, radius=8, temperature=0.05))
-    assert score([judge(follow(tracker, clip), clip)]).jf > score([judge(copy_first(clip), clip)]).jf
+    found = follow(tracker, clip)
+    assert score([judge(found, clip)]).jf > score([judge(copy_first(clip), clip)]).jf
+    frames, size = read_frames([frame.array() for frame in clip.frames]), clip.frames[0].size
+    for track, mask in zip(tracker.track(frames, objects(clip.masks[0], size)), found.masks, strict=True):
+        assert np.array_equal(track.labels, mask)
 
 
 def test_davis_layout(tmp_path, rng):
