@@ -179,3 +179,17 @@ def test_killed_runs_end_the_same(tree, tmp_path):
     assert last.wait() == 0, last.stderr.read()
     for name in ("predictions.parquet", "config.json"):
         assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_joints_out_of_the_first_picture_are_marked_at_its_border(tmp_path):
+    from dataclasses import replace
+
+    jhmdb = benchmark("jhmdb")
+    jhmdb.write_world(tmp_path, RESERVED, 1)
+    sample = jhmdb.samples(tmp_path)[0]
+    outside = sample.joints.copy()
+    outside[0, 0] = (-5, 300)
+    system, _ = load_system("joints", "raw")
+    found = system.predict(replace(sample, joints=outside, frames=sample.frames[:3])).matched
+    assert found.shape == (3, 15, 2)
+    assert np.isfinite(found[0]).all()

@@ -7,6 +7,8 @@ from PIL import Image
 from diffsight.benchmarks.baselines import RawPixels
 from diffsight.benchmarks.video import Followed, copy_first, davis_clips, follow, judge, score, world_clips
 from diffsight.errors import UnreadableFile
+from diffsight.video.frames import read_frames
+from diffsight.video.labels import objects
 from diffsight.video.masks import save_mask
 from diffsight.video.propagate import Propagation
 from diffsight.video.tracker import Tracker
@@ -30,7 +32,11 @@ def test_copying_a_clip_that_stands_still_is_perfect():
 def test_a_world_clip_is_followed_better_than_copied():
     (clip,) = world_clips(1, first=3, length=8)
     tracker = Tracker(RawPixels((64, 64), 2), settings=Propagation(context=4, radius=8, temperature=0.05))
-    assert score([judge(follow(tracker, clip), clip)]).jf > score([judge(copy_first(clip), clip)]).jf
+    found = follow(tracker, clip)
+    assert score([judge(found, clip)]).jf > score([judge(copy_first(clip), clip)]).jf
+    frames, size = read_frames([frame.array() for frame in clip.frames]), clip.frames[0].size
+    for track, mask in zip(tracker.track(frames, objects(clip.masks[0], size)), found.masks, strict=True):
+        assert np.array_equal(track.labels, mask)
 
 
 def test_davis_layout(tmp_path, rng):

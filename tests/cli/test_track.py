@@ -14,6 +14,7 @@ from PIL import Image
 
 from diffsight.cli import run
 from diffsight.video.frames import read_frames
+from diffsight.video.labels import piece_boxes
 from diffsight.video.masks import davis_palette
 from diffsight.video.movies import video_writer
 
@@ -80,6 +81,10 @@ def test_points_and_boxes(capsys, here, command):
     assert run([*command, "--box", "8,16,24,32", "--out", "b", "--overlay", "none", "--frames", "3"]) == 0
     report = json.loads((here / "b" / "track.json").read_text())
     assert report["annotations"][0]["bbox"] == [8, 16, 16, 16]
+    for annotation in report["annotations"]:
+        labels = np.asarray(Image.open(here / "b" / f"{annotation['image_id']:05d}.png"))
+        ((x0, y0, x1, y1),) = piece_boxes(labels, (1,)).tolist()
+        assert annotation["bbox"] == [x0, y0, x1 - x0, y1 - y0]
     assert {path.name for path in (here / "b").iterdir()} == {
         *(f"{i:05d}.png" for i in range(3)),
         "run.json",
@@ -139,6 +144,8 @@ def test_a_finished_run_does_nothing_and_can_be_given_more_frames(here, command)
     assert run([*arguments, "--out", "whole"]) == 0
     assert before == {path: path.stat().st_mtime_ns for path in (here / "whole").glob("*.[pm]*")}
     (here / "whole" / "00002.png").unlink()
+    assert run([*arguments, "--out", "whole", "--frames", "2"]) == 0  # it starts over
+    assert {path.name for path in (here / "whole" / "state").iterdir()} == {"00000.safetensors", "00001.safetensors"}
     assert run([*arguments, "--out", "whole"]) == 0
     assert results(here / "grown") == results(here / "whole")
 
@@ -229,6 +236,15 @@ def test_a_folder_of_another_run_is_left_alone(capsys, here, command):
     before = results(here / "o")
     capsys.readouterr()
     assert "holds another run (other propagation)" in fails(capsys, *arguments, "--top", "3")
+    Image.fromarray(np.asarray(Image.open("mask.png")) + 1).save("mask.png")
+    assert "holds another run (other mask_digest)" in fails(capsys, *arguments)
+    (here / "in" / "8.png").write_bytes((here / "in" / "7.png").read_bytes())
+    assert "holds another run (other video_digest, mask_digest)" in fails(capsys, *arguments)
+    (here / "o" / "run.json").write_text("[]")
+    assert "run.json is damaged" in fails(capsys, *arguments)
+    (here / "o" / "run.json").unlink()
+    before.pop("run.json")
+    assert "holds other files" in fails(capsys, *arguments)
     assert results(here / "o") == before
 
 

@@ -50,7 +50,7 @@ def test_points_come_back_and_are_cut_off_after_a_frame(tmp_path):
     assert list(found) == [3, 4, 5]
     assert np.array_equal(found[5], [[1.5, 2, 0.25], [np.nan, np.nan, 0]], equal_nan=True)
     with path.open("a") as handle:
-        handle.write("6,1,1.5")
+        handle.write("4")  # of frame 41 or so
     trim_points(path, 4)
     assert path.read_text().splitlines() == lines[:5]
 
@@ -67,7 +67,7 @@ def test_points_of_which_no_frame_is_finished_go(tmp_path, content):
 
 def labels():
     found = np.zeros((20, 30), np.uint8)
-    found[2:8, 3:9], found[15, 28], found[10:12, :4] = 5, 5, 9
+    found[2:8, 3:9], found[0, 1], found[10:12, :4] = 5, 5, 9
     return found
 
 
@@ -86,7 +86,7 @@ def test_masks_load_as_coco(tmp_path):
     five, nine = coco.loadAnns(coco.getAnnIds(imgIds=[4]))
     assert np.array_equal(coco.annToMask(five), labels() == 5)
     assert np.array_equal(coco.annToMask(nine), labels() == 9)
-    assert (five["bbox"], five["area"]) == ([3, 2, 26, 14], 37)
+    assert (five["bbox"], five["area"]) == ([1, 0, 8, 8], 37)
     assert len(coco.getAnnIds()) == 3
     assert len({annotation["id"] for annotation in coco.anns.values()}) == 3
 

@@ -89,6 +89,9 @@ def test_points_come_back_within_half_a_cell():
     assert np.abs(read_points(soft, FIT) - places).max() <= 2
     marked = soft[1:].sum(dim=0) > 0
     assert torch.equal(soft[0] == 1, ~marked)
+    (alone,) = points([[22.0, 18.0]]).soft(FIT, GRID)[1:]
+    assert torch.equal(alone.nonzero().amin(dim=0), torch.tensor([3, 4]))
+    assert torch.equal(alone.nonzero().amax(dim=0), torch.tensor([5, 6]))
 
 
 def test_a_point_on_the_middle_of_a_cell_comes_back_exactly():

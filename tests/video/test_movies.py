@@ -117,3 +117,16 @@ def test_a_damaged_group_costs_only_its_own_frames(tmp_path):
     assert {23, 24} <= set(told) <= set(range(23, 30))
     rest = read_frames(path, wanted=lambda index: index >= 24, on_bad=lambda index, error: told.append(-index))
     assert [frame.index for frame in rest] == [0, *(i for i in found if i >= 24)]
+
+
+def test_a_frame_that_was_decoded_with_errors_counts_as_damaged(tmp_path):
+    path = write(tmp_path / "v.avi", "mpeg4", EVEN, g="10")
+    with av.open(str(path)) as container:
+        position, size = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size][23]
+    content = bytearray(path.read_bytes())
+    content[position + size // 2 : position + size] = bytes(size - size // 2)
+    path.write_bytes(content)
+    told: dict[int, str] = {}
+    found = [frame.index for frame in read_frames(path, on_bad=lambda index, error: told.update({index: str(error)}))]
+    assert found == [i for i in range(LENGTH) if i != 23]
+    assert told == {23: f"{path}, frame 23 is damaged (it was decoded with errors)"}

@@ -206,7 +206,9 @@ class _Clips:
             first = load_labels(sample.masks[0])
             tracks = self.tracker.track(frames, video_labels.objects(first, first.shape))
             return Prediction(labels=tuple(cast("npt.NDArray[np.uint8]", track.labels) for track in tracks))
-        tracks = self.tracker.track(frames, video_labels.points(sample.joints[0]))
+        height, width = Photo(sample.frames[0]).measure()
+        marks = np.clip(sample.joints[0], 0, (width, height))  # a joint out of the picture is marked at its border
+        tracks = self.tracker.track(frames, video_labels.points(marks))
         return Prediction(np.stack([cast(Points, track.points) for track in tracks]))
 
 

@@ -192,7 +192,7 @@ def _label_tile(
     found = torch.einsum("nk,nkl->nl", weights.to(known), known[places[:, : settings.top]])
     if settings.ties == "kept" and values.shape[1] > settings.top:
         last, after = values[:, settings.top - 1], values[:, settings.top]
-        tied = (last == after) & last.isfinite()
+        tied = last == after
         if tied.any():
             found[tied] = _label_tied(queries, context, known, tile, values, settings)[tied]
     return found

@@ -59,6 +59,14 @@ def test_f_of_a_shifted_square():
     assert boundary_accuracy(square(70), square(10)) == 0
 
 
+def test_near_grows_with_the_photo():
+    """480p's diagonal of 980 pixels allows 8."""
+    mask = np.zeros((480, 854), bool)
+    mask[100:300, 200:500] = True
+    assert boundary_accuracy(np.roll(mask, 8, axis=1), mask) == 1
+    assert boundary_accuracy(np.roll(mask, 9, axis=1), mask) < 0.8
+
+
 def test_f_is_the_harmonic_mean_of_precision_and_recall():
     """Two squares where there is one: all of the true boundary is found, half of what is found is true."""
     assert boundary_accuracy(square(10) | square(70), square(10)) == pytest.approx(2 / 3)
