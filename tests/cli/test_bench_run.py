@@ -57,7 +57,7 @@ def test_the_path_over_files_gives_the_direct_score(tree, finished, capsys):
     assert f"PCK@0.1 {direct.per_image:.1f}, PCK@0.1 {direct.per_point:.1f}" in " ".join(shown.split())
     assert len(read_table(finished / "scores.parquet")) == len(pairs)
     facts = json.loads((finished / "environment.json").read_text())
-    assert {"date", "machine", "commit", "command", "torch"} <= set(facts)
+    assert {"date", "hardware", "commit", "command", "torch"} <= set(facts)
 
 
 def test_any_systems_predictions_are_scored(tree, tmp_path, capsys):

@@ -17,9 +17,9 @@ def environment() -> dict[str, str]:
     import torch
 
     facts = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "command": " ".join(sys.argv)}
-    facts |= {"machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {_processor()}"}
+    facts |= {"hardware": f"{platform.machine()}, {torch.get_num_threads()} threads, {_processor()}"}
     if torch.cuda.is_available():
-        facts["accelerator"] = torch.cuda.get_device_name()
+        facts["hardware"] += f", {torch.cuda.get_device_name()}"
     facts |= {"python": platform.python_version(), "commit": _commit()}
     return facts | {package: version(package) for package in PACKAGES}
 

@@ -87,7 +87,7 @@ def run(
         "benchmark": own.name,
         "split": split or own.splits[0],
         "root": str(root.absolute()),
-        "model": f"untrained {model}" if untrained else model,
+        "model": "none" if backbone is None else f"untrained {model}" if untrained else model,
         "fingerprint": backbone.fingerprint if backbone else None,
         "method": method or METHODS[own.kind][0],
         "settings": system.settings,
