@@ -23,6 +23,7 @@ from typing import Any
 
 from harness import MIB, measure, resident
 from prompt import prompt_rows, prompting
+from running import running
 from sampling import sampling
 from scoring import scoring
 from video import propagation
@@ -290,9 +291,13 @@ PARTS: dict[str, Callable[[str], dict[str, Any]]] = {
 }
 
 
+ALONE: dict[str, Callable[[], dict[str, float]]] = {"loading": loading, "running": running}
+"""What has no literal side."""
+
+
 def _in_child(name: str, which: str, pipe: Any) -> None:
-    if name == "loading":
-        pipe.send(loading())
+    if name in ALONE:
+        pipe.send(ALONE[name]())
     else:
         pipe.send(PARTS[name](which) if name in PARTS else one_pass(name))
 
@@ -355,7 +360,7 @@ def main() -> None:
     import torch
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=[*PARTS, "loading", "passes", "start", "steady"])
+    parser.add_argument("--only", choices=[*PARTS, *ALONE, "passes", "start", "steady"])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     report: dict[str, Any] = {
@@ -387,10 +392,12 @@ def main() -> None:
         )
         for note, value in notes.items():
             print(f"| {note} | | {value:.3g} | | | | |", flush=True)
-    if options.only in (None, "loading"):
-        report["loading"] = isolated("loading", "fast")
-        for name, value in report["loading"].items():
-            print(f"| SD 1.4 from a folder: {name} | | {value:.3g} | | | | |", flush=True)
+    for name in ALONE:
+        if options.only in (None, name):
+            report[name] = isolated(name, "fast")
+            print(f"| {ALONE[name].__doc__} | | | | | | |")
+            for note, value in report[name].items():
+                print(f"| {note} | | {value:.3g} | | | | |", flush=True)
     if options.only in (None, "passes"):
         report["passes"] = {}
         for name in PASSES:

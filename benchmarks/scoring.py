@@ -103,10 +103,10 @@ def label_maps(count: int) -> float:
             save_mask((3 * blobs(number, 7, 480, 640)).astype(np.uint8), labels)
             samples.append(LabelledPhoto(str(number), labels, labels, classes, SIDE))
             found[str(number)] = blobs(count + number, 10, SIDE, SIDE).astype(np.uint16)
-        own = protocol("coco_stuff")
-        score("coco_stuff", "val", own, samples[:1], {"0": found["0"]})  # loads SciPy
+        own = protocol("coco-stuff")
+        score("coco-stuff", "val", own, samples[:1], {"0": found["0"]})  # loads SciPy
         start = time.perf_counter()
-        score("coco_stuff", "val", own, samples, found)
+        score("coco-stuff", "val", own, samples, found)
         return count / (time.perf_counter() - start)
 
 
