@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffsight.benchmarks.shelf import Shelf
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 6), max_size=40), st.integers(0, 4))
 def test_everything_is_right_and_little_is_held(keys, room):
     made = []

@@ -35,13 +35,17 @@ def test_cosines_equal_the_literal_formula(seed, channels, grid_a, grid_b, size_
     vectors = nearest.describe(source, pixels + 0.5)
     goal = nearest.TargetMap.prepare(b)
     got = goal.cosines(vectors, target.fit.pixel_rows(grid_b), target.fit.pixel_columns(grid_b))
-    torch.testing.assert_close(got, expected, atol=1e-7, rtol=0)
+    norms = upsample(b, *size_b).norm(dim=0)
+    firm = norms > 1e-3 * norms.max()  # between cells that cancel out, a direction has fewer digits
+    torch.testing.assert_close(got[:, firm], expected[:, firm], atol=1e-7, rtol=0)
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
 
     found = nearest.match(source, target, pixels + 0.5)
     best = expected.flatten(1).max(dim=1).values
     columns, rows = (found.matched - 0.5).T.astype(int)
-    torch.testing.assert_close(expected[range(4), rows, columns], best, atol=1e-7, rtol=0)
-    np.testing.assert_allclose(found.score, best, atol=1e-7)
+    reach = 1e-7 if firm.all() else 1e-5
+    torch.testing.assert_close(expected[range(4), rows, columns], best, atol=reach, rtol=0)
+    np.testing.assert_allclose(found.score, best, atol=reach)
 
 
 @given(st.integers(0, 99), st.tuples(side, side), st.tuples(st.integers(2, 30), st.integers(2, 30)))
