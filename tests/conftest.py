@@ -9,11 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
 
 from .hub import hub  # noqa: F401
+
+hypothesis.settings.register_profile("suite", deadline=None)  # a machine may be busy with other work
+hypothesis.settings.load_profile("suite")
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost", b"127.0.0.1", b"localhost")
 
