@@ -1,0 +1,1 @@
+"""Annotate a few photos, label the rest."""
