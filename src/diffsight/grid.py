@@ -125,6 +125,17 @@ class Fit:
         columns = np.arange(left, right) + 0.5
         return self.to_grid(np.stack([columns, np.zeros_like(columns)], axis=1), grid)[:, 0]
 
+    def seen_cells(self, grid: Size) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Whether each row (h,) and column (w,) of cells has its centre within the photo; padding has not."""
+        ends = ((self.original[0], grid[0], 1), (self.original[1], grid[1], 0))
+        found = []
+        for side, cells, axis in ends:
+            centres = np.zeros((cells, 2))
+            centres[:, axis] = np.arange(cells)
+            pixels = self.to_pixels(centres, grid)[:, axis]
+            found.append((pixels >= 0) & (pixels <= side))
+        return found[0], found[1]
+
     def raster(self, rows: int, columns: int, grid: Size) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Cell coordinates of a raster over the whole photo: (rows,) y and (columns,) x; NaN where it is not seen."""
         height, width = self.original

@@ -1,0 +1,239 @@
+"""How far a match may be trusted: signals that cost one match, and a monotone map from them to a probability."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InvalidInput, UnreadableFile
+from ..files import save_json
+
+Values = npt.NDArray[np.float64]
+
+RISING = ("peak", "lead", "mutual")
+"""Signals that speak for a match where they are high; the others speak against it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Signals:
+    """What speaks for or against N matches; NaN where a signal could not be had.
+
+    Distances are fractions of the longer side of the photo that they are measured in.
+
+    Attributes:
+        peak: (N,) cosine of the match.
+        lead: how far that is above the best cosine outside the window around it.
+        entropy: of the softmax in the window, over the logarithm of its cells: 0 sharp, 1 flat.
+        cycle: how far from the point its match leads back to.
+        mutual: 1 if that is within a cell of the point, else 0; with several references the share of them.
+        parts: how far apart the parts of a joined map would put the match.
+        flip: how far the mirrored source would put it.
+        references: how far several annotated photos would put it, on average.
+        shape: how far from it the arrangement of all points would put it.
+        rounds: spread of the peaks of prompt matching's rounds.
+    """
+
+    peak: Values
+    lead: Values
+    entropy: Values
+    cycle: Values
+    mutual: Values
+    parts: Values
+    flip: Values
+    references: Values
+    shape: Values
+    rounds: Values
+
+    @classmethod
+    def of(cls, count: int, **known: npt.ArrayLike) -> Signals:
+        """Signals of N matches of which only some are known."""
+        unknown = np.full(count, np.nan)
+        return cls(**{name: np.asarray(known.get(name, unknown), np.float64).reshape(count) for name in NAMES})
+
+    def __len__(self) -> int:
+        return len(self.peak)
+
+    def __getitem__(self, keep: Any) -> Signals:
+        return replace(self, **{name: getattr(self, name)[keep] for name in NAMES})
+
+    @classmethod
+    def join(cls, several: Sequence[Signals]) -> Signals:
+        """One after the other."""
+        return cls(**{name: np.concatenate([getattr(own, name) for own in several]) for name in NAMES})
+
+
+NAMES = tuple(field.name for field in fields(Signals))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A monotone step from one signal to how often matches of that value are right.
+
+    Attributes:
+        signal: its name.
+        knots: values of the signal, rising.
+        rates: share of right matches at each, never falling (or never rising), strictly between 0 and 1.
+        weight: how much the signal counts, at least 0.
+    """
+
+    signal: str
+    knots: tuple[float, ...]
+    rates: tuple[float, ...]
+    weight: float = 1.0
+
+    def evidence(self, values: Values, base: float) -> Values:
+        """By how much values raise the log-odds above the base rate's; 0 where they are unknown."""
+        rates = np.interp(values, self.knots, self.rates)
+        return np.where(np.isnan(values), 0.0, _logit(rates) - _logit(np.array(base)))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """From signals to the probability that a match is right; monotone in each of them.
+
+    The log-odds are ``offset`` plus, for each signal, its weight times the log-odds of an isotonic curve above those of
+    the base rate. A signal that is unknown adds nothing.
+
+    Attributes:
+        model: what it was fitted for.
+        curves: one a signal.
+        base: share of right matches that it was fitted on.
+        offset: log-odds where nothing speaks for or against.
+        about: what it was fitted on, and what right means.
+    """
+
+    model: str
+    curves: tuple[Curve, ...]
+    base: float
+    offset: float
+    about: str = ""
+
+    def __call__(self, signals: Signals) -> Values:
+        """(N,) probabilities."""
+        odds = np.full(len(signals), self.offset)
+        for curve in self.curves:
+            odds = odds + curve.weight * curve.evidence(getattr(signals, curve.signal), self.base)
+        return 1 / (1 + np.exp(-odds))
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON.
+
+        Raises:
+            OutputFailed: if the file cannot be written.
+        """
+        curves = [
+            {"signal": c.signal, "weight": c.weight, "knots": list(c.knots), "rates": list(c.rates)}
+            for c in self.curves
+        ]
+        facts = {"model": self.model, "about": self.about, "base": self.base, "offset": self.offset}
+        save_json({**facts, "curves": curves}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Calibration:
+        """Read what ``save`` wrote.
+
+        Raises:
+            UnreadableFile: for another file.
+        """
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            curves = tuple(
+                Curve(
+                    str(c["signal"]), tuple(map(float, c["knots"])), tuple(map(float, c["rates"])), float(c["weight"])
+                )
+                for c in facts["curves"]
+            )
+            found = cls(
+                str(facts["model"]), curves, float(facts["base"]), float(facts["offset"]), str(facts.get("about", ""))
+            )
+            found._check()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UnreadableFile(
+                f"{path} is no calibration ({reason}); give a file that `diffsight calibrate` wrote"
+            ) from None
+        return found
+
+    def _check(self) -> None:
+        if not 0 < self.base < 1 or not np.isfinite(self.offset):
+            raise ValueError(f"base {self.base}, offset {self.offset}")
+        for curve in self.curves:
+            steps = np.diff(curve.rates) * (1 if curve.signal in RISING else -1)
+            if curve.signal not in NAMES or len(curve.knots) != len(curve.rates) or not curve.knots:
+                raise ValueError(f"signal {curve.signal!r}")
+            if not 0 <= curve.weight < np.inf or (steps < 0).any() or (np.diff(curve.knots) < 0).any():
+                raise ValueError(f"the curve of {curve.signal} is not monotone")
+            if not 0 < min(curve.rates) <= max(curve.rates) < 1:
+                raise ValueError(f"the rates of {curve.signal} are not between 0 and 1")
+
+
+FEWEST = 50
+"""Matches that a calibration needs at least, and 10 of either outcome among them."""
+
+SHRINKAGE = 0.02
+"""Pull of the weights towards zero, per match: settles signals that say the same."""
+
+
+def fit(
+    model: str, signals: Signals, right: npt.ArrayLike, *, names: Sequence[str] = NAMES, about: str = ""
+) -> Calibration:
+    """Fit a calibration on matches whose truth is known: isotonic curves, then weights by logistic regression.
+
+    Args:
+        model: what the matches were made with.
+        signals: of N matches.
+        right: (N,) whether each is right.
+        names: the signals to use; those that are unknown for every match are left out.
+        about: what the matches are, for the record.
+
+    Raises:
+        InvalidInput: for too few matches, or too few of one outcome.
+    """
+    from scipy.optimize import minimize
+
+    truth = np.asarray(right, np.bool_)
+    if len(truth) < FEWEST or min(truth.sum(), (~truth).sum()) < 10:
+        raise InvalidInput(
+            f"{len(truth)} checked points, {truth.sum()} of them right, do not suffice; give {FEWEST} "
+            "or more, 10 or more of them right and 10 or more wrong"
+        )
+    base = float(truth.mean())
+    curves = [_isotonic(name, getattr(signals, name), truth, base) for name in names]
+    found = [curve for curve in curves if curve is not None]
+    evidence = np.stack([curve.evidence(getattr(signals, curve.signal), base) for curve in found], axis=1)
+
+    def loss(parameters: Values) -> tuple[float, Values]:
+        odds = parameters[0] + evidence @ parameters[1:]
+        slope = (1 / (1 + np.exp(-odds)) - truth) / len(truth)
+        pull = SHRINKAGE * parameters[1:]
+        value = np.mean(np.logaddexp(0, odds) - truth * odds) + 0.5 * parameters[1:] @ pull
+        return float(value), np.concatenate([[slope.sum()], slope @ evidence + pull])
+
+    start = np.concatenate([[_logit(np.array(base))], np.full(len(found), 1 / len(found))])
+    bounds = [(None, None)] + [(0, None)] * len(found)
+    best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    weighed = [replace(c, weight=round(float(w), 6)) for c, w in zip(found, best[1:], strict=True) if w > 1e-4]
+    return Calibration(model, tuple(weighed), round(base, 6), round(float(best[0]), 6), about)
+
+
+def _isotonic(name: str, values: Values, truth: npt.NDArray[np.bool_], base: float) -> Curve | None:
+    """The curve of one signal, shrunk a little to the base rate so that no rate is 0 or 1."""
+    from sklearn.isotonic import IsotonicRegression
+
+    known = np.isfinite(values)
+    if known.sum() < FEWEST or np.ptp(values[known]) == 0:
+        return None
+    regression = IsotonicRegression(increasing=name in RISING).fit(values[known], truth[known])
+    share = known.sum() / (known.sum() + 20)  # as if 20 more matches had been seen at the base rate
+    rates = share * regression.y_thresholds_ + (1 - share) * base
+    return Curve(name, tuple(np.round(regression.X_thresholds_, 7).tolist()), tuple(np.round(rates, 6).tolist()))
+
+
+def _logit(rates: Values) -> Values:
+    return np.log(rates) - np.log1p(-rates)

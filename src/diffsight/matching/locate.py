@@ -1,0 +1,247 @@
+"""Points of one or several photos in another, with all that speaks for and against each match."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ..errors import InvalidInput
+from ..grid import Points
+from .confidence import Signals
+from .nearest import cell_size, unit
+from .refine import Cells, Refinement, Sampling, best_cells, mirror_points, view_distance, window_weights
+from .shape import arrange
+
+Values = npt.NDArray[np.float64]
+Known = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A photo, or its mirror image, whose points are known.
+
+    Attributes:
+        cells: what the network saw in it.
+        points: (N, 2) pixels; NaN for those that it does not show.
+        vectors: (N, C) their unit vectors; zero where there is no point.
+    """
+
+    cells: Cells
+    points: Points
+    vectors: Tensor
+
+    @classmethod
+    def of(cls, cells: Cells, points: Points, sampling: Sampling = "bilinear") -> View:
+        """Take the vectors of (N, 2) points, of which some may be NaN."""
+        known = np.isfinite(points).all(axis=1)
+        vectors = torch.zeros(len(points), cells.vectors.shape[1])
+        vectors[torch.from_numpy(known)] = cells.describe(points[known], sampling)
+        return cls(cells, points, vectors)
+
+    @property
+    def known(self) -> Known:
+        """(N,) which points it shows."""
+        return np.asarray(np.isfinite(self.points).all(axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A photo whose points are known, and its mirror image if that was read."""
+
+    plain: View
+    mirrored: View | None = None
+
+    @classmethod
+    def of(
+        cls,
+        cells: Cells,
+        points: Points,
+        mirrored: Cells | None = None,
+        swap: Sequence[int] | None = None,
+        sampling: Sampling = "bilinear",
+    ) -> Reference:
+        """Take the vectors of a photo's points.
+
+        Args:
+            cells: of the photo.
+            points: (N, 2) pixels, NaN for those that it does not show.
+            mirrored: of its mirror image, which the flip test needs.
+            swap: (N,) for each point the one whose place it takes in a mirror image (right for left); itself if it has
+                no sides. Left out, no point changes places.
+            sampling: how vectors are taken.
+        """
+        plain = View.of(cells, points, sampling)
+        if mirrored is None:
+            return cls(plain)
+        order = np.arange(len(points)) if swap is None else np.asarray(swap)
+        flipped = mirror_points(points[order], cells.reading.fit.original[1])
+        return cls(plain, View.of(mirrored, flipped, sampling))
+
+    def nearer(self, target: Cells) -> View:
+        """The one of plain and mirrored view that is more like a photo; of equal ones the plain.
+
+        Raises:
+            InvalidInput: if the mirror image was not read.
+        """
+        if self.mirrored is None:
+            raise InvalidInput("the flip test needs the mirror image of every reference; read that too")
+        nearer = view_distance(self.mirrored.cells, target) < view_distance(self.plain.cells, target)
+        return self.mirrored if nearer else self.plain
+
+
+@dataclass(frozen=True, eq=False)
+class Located:
+    """Where points are in a photo.
+
+    Attributes:
+        points: (N, 2) pixels; NaN for a point that no reference shows.
+        signals: of each.
+        flipped: (K,) whether each reference was matched from its mirror image.
+    """
+
+    points: Points
+    signals: Signals
+    flipped: Known
+
+
+def locate(
+    references: Sequence[Reference],
+    target: Cells,
+    how: Refinement | None = None,
+    channels: Sequence[int] = (),
+) -> Located:
+    """Find the points that references show in another photo.
+
+    The references vote with their cosines: a point's map is the mean over those that show it. What the references say
+    one by one, and what their other views say, becomes a signal.
+
+    Args:
+        references: one or more, of the same N points.
+        target: the photo to search.
+        how: how matches are read off.
+        channels: of the parts that are joined in the maps; with two or more, their agreement becomes a signal.
+
+    Raises:
+        InvalidInput: without a reference.
+    """
+    how = Refinement() if how is None else how
+    if not references:
+        raise InvalidInput("no reference is given; give one or more annotated photos")
+    views = [own.nearer(target) if how.flip else own.plain for own in references]
+    flipped = np.array([view is not own.plain for view, own in zip(views, references, strict=True)])
+    known = np.stack([own.plain.known for own in references])
+    asked = np.asarray(known.any(axis=0))
+    if not asked.any():
+        return Located(np.full((len(asked), 2), np.nan), Signals.of(len(asked)), flipped)
+    # where a mirror image does not show a point's partner, the photo still shows the point
+    plain = torch.stack([own.plain.vectors[asked] for own in references])
+    chosen = torch.stack([view.vectors[asked] for view in views])
+    votes = torch.where(chosen.abs().amax(dim=2, keepdim=True) > 0, chosen, plain)
+    mean = votes.sum(dim=0) / torch.from_numpy(known[:, asked].sum(axis=0))[:, None]
+    scores = target.cosines(mean)
+    raised, expected = _arrange([view.points[asked] for view in views], scores, target, how)
+    found = target.locate(mean, raised, how)
+    others = [own.mirrored if view is own.plain else own.plain for view, own in zip(views, references, strict=True)]
+    signals = {
+        **_sharpness(scores, raised, how),
+        "references": _spread(votes, known[:, asked], scores, target),
+        "parts": _disagreement(mean, target, channels),
+        "shape": np.linalg.norm(expected - found, axis=1) / max(target.reading.fit.original),
+        "flip": _other_views(others, asked, target, found, how),
+        **_lead_back(views, asked, target, found, how),
+    }
+    return _whole(asked, found, signals, flipped)
+
+
+def _whole(asked: Known, found: Points, signals: dict[str, Values], flipped: Known) -> Located:
+    """Put what was found for the points asked into rows of all points."""
+    points = np.full((len(asked), 2), np.nan)
+    points[asked] = found
+    rows = {name: np.full(len(asked), np.nan) for name in signals}
+    for name, values in signals.items():
+        rows[name][asked] = values
+    return Located(points, Signals.of(len(asked), **rows), flipped)
+
+
+def _arrange(shapes: Sequence[Points], scores: Tensor, target: Cells, how: Refinement) -> tuple[Tensor, Points]:
+    """The maps with the references' arrangements added, and where those put each point, in pixels."""
+    if how.shape == 0:
+        return scores, np.full((len(scores), 2), np.nan)
+    raised, cells = arrange(scores, shapes, how.shape, how.shape_width, how.window, how.temperature)
+    return raised, target.reading.fit.to_pixels(cells, target.grid)
+
+
+def _sharpness(scores: Tensor, raised: Tensor, how: Refinement) -> dict[str, Values]:
+    """How much the maps of cosines stand out around the cells that were chosen, (N,) each."""
+    weights = window_weights(raised, how.window, how.temperature)
+    inside = weights > 0
+    best = raised.flatten(1).argmax(dim=1, keepdim=True)
+    peak = scores.flatten(1).gather(1, best)[:, 0]
+    outside = scores.masked_fill(inside, -torch.inf).flatten(1).amax(dim=1)
+    lead = torch.where(outside.isfinite(), peak - outside, peak)
+    cells = inside.flatten(1).sum(dim=1).clamp(min=2)
+    entropy = -torch.xlogy(weights, weights).flatten(1).sum(dim=1) / cells.double().log()
+    found = {"peak": peak, "lead": lead, "entropy": entropy}
+    return {name: values.double().cpu().numpy() for name, values in found.items()}
+
+
+def _spread(votes: Tensor, known: Known, scores: Tensor, target: Cells) -> Values:
+    """How far the references one by one (K, N, C) would put each point from where they put it together, (N,)."""
+    if len(votes) == 1:
+        return np.full(len(scores), np.nan)
+    own = _pixels(target, target.cosines(votes.flatten(0, 1))).reshape(*votes.shape[:2], 2)
+    off = np.linalg.norm(own - _pixels(target, scores), axis=2) / max(target.reading.fit.original)
+    several = known.sum(axis=0) > 1
+    return np.where(several, _mean(np.where(known, off, np.nan)), np.nan)
+
+
+def _disagreement(vectors: Tensor, target: Cells, channels: Sequence[int]) -> Values:
+    """How far apart the parts of a joined map would put each point: their mean distance from their middle, (N,)."""
+    if len(channels) < 2:
+        return np.full(len(vectors), np.nan)
+    pieces = zip(vectors.split(list(channels), dim=1), target.vectors.split(list(channels), dim=1), strict=True)
+    places = np.stack([_pixels(target, target.seen_only(unit(a) @ unit(b).T)) for a, b in pieces])
+    off = np.linalg.norm(places - places.mean(axis=0), axis=2).mean(axis=0)
+    return np.asarray(off / max(target.reading.fit.original))
+
+
+def _pixels(target: Cells, scores: Tensor) -> Points:
+    """The centre of the best cell, in photo pixels."""
+    return target.reading.fit.to_pixels(best_cells(scores).double().cpu().numpy(), target.grid)
+
+
+def _lead_back(views: Sequence[View], asked: Known, target: Cells, found: Points, how: Refinement) -> dict[str, Values]:
+    """How far from its query each match leads back to: the mean over views, and the share that come home."""
+    far, home = (np.full((len(views), len(found)), np.nan) for _ in range(2))
+    vectors = target.describe(found, how.sampling)
+    for row, view in enumerate(views):
+        shown = view.known[asked]
+        own = vectors[shown]
+        back = view.cells.locate(own, view.cells.cosines(own), how)
+        step = np.abs(back - view.points[asked][shown])
+        far[row, shown] = np.linalg.norm(step, axis=1) / max(view.cells.reading.fit.original)
+        home[row, shown] = (step <= cell_size(view.cells.reading)).all(axis=1)
+    return {"cycle": _mean(far), "mutual": _mean(home)}
+
+
+def _other_views(others: Sequence[View | None], asked: Known, target: Cells, found: Points, how: Refinement) -> Values:
+    """How far from the match the views that were not chosen put each point: the mean over them, (N,)."""
+    far = np.full((len(others), len(found)), np.nan)
+    for row, view in enumerate(others):
+        if view is not None:
+            shown = view.known[asked]
+            own = view.vectors[asked][shown]
+            places = target.locate(own, target.cosines(own), how)
+            far[row, shown] = np.linalg.norm(places - found[shown], axis=1) / max(target.reading.fit.original)
+    return _mean(far)
+
+
+def _mean(values: Values) -> Values:
+    """Of the known values in each column; NaN where none is."""
+    counts = np.isfinite(values).sum(axis=0)
+    return np.where(counts > 0, np.nansum(values, axis=0) / np.maximum(counts, 1), np.nan)

@@ -1,0 +1,287 @@
+"""Marks of a few photos carried to another: points, box and mask, and how far they may be trusted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from ..errors import InvalidInput
+from ..grid import Points
+from ..matching.confidence import Calibration
+from ..matching.locate import Reference, locate
+from ..matching.refine import Cells, Refinement, mirror, mirror_points, view_distance
+from ..matching.shape import FEWEST, fit_similarity
+from ..reader import Reader
+from ..segmentation.segmenter import Segmenter
+from ..types import VOID, Picture
+from ..video.labels import boxes, objects, piece_boxes, read_mask
+from ..video.propagate import Propagation, propagate
+from .annotations import ABSENT, HIDDEN, VISIBLE, AnnotatedPhoto, Box, Category, Instance
+
+SPREAD = Propagation(radius=10_000, top=15, temperature=0.05)
+"""Every cell takes the labels of the cells most like it in any reference."""
+
+SIDES = {"left": "right", "right": "left", "l": "r", "r": "l"}
+
+
+@dataclass(frozen=True)
+class CarrySettings:
+    """How marks are carried over.
+
+    Attributes:
+        how: how points are found.
+        votes: references that are asked about a photo: those most like it.
+        abstain_below: points less sure than this are left out, 0 to 1.
+        seen_from: points at least as sure as this are called visible, others hidden.
+        masks: also find the object's mask, through the segmentation.
+    """
+
+    how: Refinement = field(default_factory=Refinement)
+    votes: int = 8
+    abstain_below: float = 0.0
+    seen_from: float = 0.4
+    masks: bool = False
+
+    def __post_init__(self) -> None:
+        if self.votes < 1:
+            raise InvalidInput(f"{self.votes} references cannot vote; use 1 or more")
+        for name in ("abstain_below", "seen_from"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InvalidInput(f"{name} is {getattr(self, name)}; use 0 to 1")
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """An annotated object, ready to be found in other photos.
+
+    Attributes:
+        name: of its photo.
+        instance: its marks.
+        reference: its points and what the network saw.
+        labels: (2, h, w) how far each cell is background and object, if a mask or box says so.
+    """
+
+    name: str
+    instance: Instance
+    reference: Reference
+    labels: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """What was carried to a photo.
+
+    Attributes:
+        instance: the marks.
+        used: names of the photos that voted, the most like it first.
+    """
+
+    instance: Instance
+    used: tuple[str, ...]
+
+
+def other_sides(names: Sequence[str]) -> tuple[int, ...]:
+    """For each name the number of the one on the other side, such as ``right eye`` for ``left_eye``; else its own.
+
+    A side is the word left or right, or L or R alone, in any writing; the other name must be there too.
+    """
+    split = [
+        tuple(word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_]+", name))
+        for name in names
+    ]
+    number = {words: i for i, words in reversed(list(enumerate(split)))}
+    swapped = [tuple(SIDES.get(word, word) for word in words) for words in split]
+    return tuple(number.get(words, i) for i, words in enumerate(swapped))
+
+
+class Carrier:
+    """Carries the marks of one category from annotated photos to others; one object a photo is looked for.
+
+    Args:
+        reader: what reads photos.
+        category: of the objects.
+        settings: how marks are carried over.
+        calibration: from signals to the probability that a point is right.
+        segmenter: cuts photos into parts, for masks.
+
+    Raises:
+        InvalidInput: if masks are asked for without a segmenter.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        category: Category,
+        settings: CarrySettings,
+        calibration: Calibration,
+        segmenter: Segmenter | None = None,
+    ) -> None:
+        if settings.masks and segmenter is None:
+            raise InvalidInput("masks are found through the segmentation; give a segmenter, or leave masks out")
+        self.reader = reader
+        self.category = category
+        self.settings = settings
+        self.calibration = calibration
+        self.segmenter = segmenter
+        self.known: list[Known] = []
+
+    def learn(self, photo: AnnotatedPhoto, picture: Picture) -> None:
+        """Take a photo's objects of the category as references."""
+        instances = [own for own in photo.instances if own.category == self.category.name]
+        if not instances:
+            return
+        pictures = [picture, mirror(picture)] if self.settings.how.flip else [picture]
+        cells = [Cells.of(reading) for reading in self.reader.read(pictures)]
+        for instance in instances:
+            points = np.where(instance.visibility[:, None] == VISIBLE, instance.keypoints, np.nan)
+            swap = other_sides(self.category.keypoints)
+            reference = Reference.of(cells[0], points, *cells[1:], swap=swap, sampling=self.settings.how.sampling)
+            self.known.append(Known(photo.name, instance, reference, _cell_labels(instance, photo, cells[0])))
+
+    def carry(self, picture: Picture) -> Carried:
+        """Find the object in another photo.
+
+        Raises:
+            InvalidInput: if nothing was learnt.
+        """
+        if not self.known:
+            raise InvalidInput(f"no reference shows {self.category.name!r}; annotate one or more photos of it")
+        target = Cells.of(self.reader.read([picture])[0])
+        known = self._nearest(target)
+        found = locate([own.reference for own in known], target, self.settings.how, self.reader.channels)
+        sure = np.where(np.isfinite(found.points).all(axis=1), self.calibration(found.signals), np.nan)
+        kept = np.isfinite(sure) & (np.nan_to_num(sure) >= self.settings.abstain_below)
+        visibility = np.where(kept, np.where(sure >= self.settings.seen_from, VISIBLE, HIDDEN), ABSENT).astype(np.int8)
+        points = np.where(kept[:, None], found.points, np.nan)
+        object_map = _object_map(known, target)
+        box = self._box(known, found.flipped, found.points, np.nan_to_num(sure), picture)
+        if box is None and object_map is not None:
+            box = _object_box(object_map, target, picture)
+        mask = self._mask(picture, object_map, target, points, box) if self.settings.masks else None
+        whole = float(np.nanmean(sure)) if kept.any() else (0.0 if object_map is None else _sureness(object_map))
+        instance = Instance(
+            self.category.name,
+            points,
+            visibility,
+            box,
+            mask,
+            point_confidence=np.where(kept, sure, 0.0),
+            confidence=whole,
+        )
+        return Carried(instance, tuple(own.name for own in known))
+
+    def _nearest(self, target: Cells) -> list[Known]:
+        """The references that vote: those whose nearer view is most like the photo."""
+        if len(self.known) <= self.settings.votes:
+            return self.known
+        return sorted(self.known, key=lambda own: distance(own, target))[: self.settings.votes]
+
+    def _box(
+        self,
+        known: Sequence[Known],
+        flipped: npt.NDArray[np.bool_],
+        points: Points,
+        sure: npt.NDArray[np.float64],
+        picture: Picture,
+    ) -> Box | None:
+        """The references' boxes, moved and scaled as their points are; the mean over references."""
+        height, width = picture.size
+        moved = []
+        for own, flip in zip(known, flipped, strict=True):
+            view = own.reference.mirrored if flip else own.reference.plain
+            assert view is not None
+            shown = view.known & np.isfinite(points).all(axis=1)
+            if shown.sum() < FEWEST:
+                continue
+            box = own.instance.box or _extent(own.instance.keypoints)
+            corners = np.array(box).reshape(2, 2)
+            if flip:
+                corners = mirror_points(corners, view.cells.reading.fit.original[1])
+            similarity = fit_similarity(view.points[shown], points[shown], sure[shown] + 1e-6)
+            middle = similarity(corners.mean(axis=0, keepdims=True))[0]
+            half = np.abs(corners[1] - corners[0]) * similarity.scale / 2
+            moved.append(np.concatenate([middle - half, middle + half]))
+        if not moved:
+            return None
+        x0, y0, x1, y1 = np.clip(np.mean(moved, axis=0), 0, [width, height] * 2)
+        return (float(x0), float(y0), float(x1), float(y1)) if x1 > x0 and y1 > y0 else None
+
+    def _mask(
+        self, picture: Picture, object_map: Tensor | None, target: Cells, points: Points, box: Box | None
+    ) -> npt.NDArray[np.bool_] | None:
+        """The segments that the references' masks cover by half or more; without masks, those that points lie in."""
+        assert self.segmenter is not None
+        parts = self.segmenter.segment(picture)
+        labels = np.where(parts.labels == VOID, len(parts), parts.labels).astype(np.int64)
+        areas = np.bincount(labels.ravel(), minlength=len(parts) + 1)[: len(parts)]
+        if object_map is not None:
+            inside = read_mask(object_map, (1,), target.reading.fit, spread=False) == 1
+        elif box is not None:
+            inside = _box_mask(box, picture.size)
+        else:
+            return None
+        covered = np.bincount(labels[inside], minlength=len(parts) + 1)[: len(parts)] / np.maximum(areas, 1)
+        chosen = covered >= 0.5
+        if object_map is None:
+            shown = points[np.isfinite(points).all(axis=1)]
+            x, y = (np.clip(np.floor(shown[:, i]).astype(int), 0, picture.size[1 - i] - 1) for i in (0, 1))
+            touched = np.bincount(labels[y, x], minlength=len(parts) + 1)[: len(parts)] > 0
+            chosen &= touched
+        mask = np.append(chosen, False)[labels]
+        return mask if mask.any() else None
+
+
+def distance(known: Known, target: Cells) -> float:
+    """How differently a reference, or its mirror image, and a photo show the object."""
+    views = [view for view in (known.reference.plain, known.reference.mirrored) if view is not None]
+    return min(view_distance(view.cells, target) for view in views)
+
+
+def _extent(points: Points) -> Box:
+    """The tight box around the points that are known."""
+    low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def _cell_labels(instance: Instance, photo: AnnotatedPhoto, cells: Cells) -> Tensor | None:
+    if instance.mask is not None:
+        target = objects(instance.mask.astype(np.uint8), photo.size)
+    elif instance.box is not None and not np.isfinite(instance.keypoints).any():
+        target = boxes([instance.box], photo.size)
+    else:
+        return None
+    return target.soft(cells.reading.fit, cells.grid, "area")
+
+
+def _object_map(known: Sequence[Known], target: Cells) -> Tensor | None:
+    """How far each cell is background and object (2, h, w), by the cells most like it in the references."""
+    marked = [own for own in known if own.labels is not None]
+    if not marked:
+        return None
+    maps = [
+        cells.vectors.unflatten(0, cells.grid) for cells in (target, *(own.reference.plain.cells for own in marked))
+    ]
+    labels = [own.labels for own in marked if own.labels is not None]
+    return propagate(maps[0], maps[1:], labels, SPREAD)
+
+
+def _object_box(object_map: Tensor, target: Cells, picture: Picture) -> Box | None:
+    mask = read_mask(object_map, (1,), target.reading.fit, spread=False)
+    x0, y0, x1, y1 = piece_boxes(mask, (1,))[0].tolist()
+    return (float(x0), float(y0), float(x1), float(y1)) if x1 > x0 else None
+
+
+def _sureness(object_map: Tensor) -> float:
+    """The mean share of the object among the cells where it prevails; 0 where it prevails nowhere."""
+    own = object_map[1][object_map[1] > 0.5]
+    return float(own.mean()) if len(own) else 0.0
+
+
+def _box_mask(box: Box, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    y, x = np.arange(size[0])[:, None] + 0.5, np.arange(size[1]) + 0.5
+    return (x >= box[0]) & (x <= box[2]) & (y >= box[1]) & (y <= box[3])
