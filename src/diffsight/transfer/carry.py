@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import InvalidInput
 from ..grid import Points
-from ..matching.confidence import Calibration
+from ..matching.confidence import Calibration, Signals
 from ..matching.locate import Reference, locate
 from ..matching.refine import Cells, Refinement, mirror, mirror_points, view_distance
 from ..matching.shape import FEWEST, fit_similarity
@@ -25,6 +25,9 @@ from .annotations import ABSENT, HIDDEN, VISIBLE, AnnotatedPhoto, Box, Category,
 
 SPREAD = Propagation(radius=10_000, top=15, temperature=0.05)
 """Every cell takes the labels of the cells most like it in any reference."""
+
+WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_]+")
+"""A word in any writing: ``left_eye``, ``leftEye``, ``LEye``, ``L eye``."""
 
 SIDES = {"left": "right", "right": "left", "l": "r", "r": "l"}
 
@@ -78,10 +81,12 @@ class Carried:
 
     Attributes:
         instance: the marks.
-        used: names of the photos that voted, the most like it first.
+        signals: of each point.
+        used: names of the photos that voted.
     """
 
     instance: Instance
+    signals: Signals
     used: tuple[str, ...]
 
 
@@ -135,13 +140,13 @@ class Carrier:
         instances = [own for own in photo.instances if own.category == self.category.name]
         if not instances:
             return
-        pictures = [picture, mirror(picture)] if self.settings.how.flip else [picture]
-        cells = [Cells.of(reading) for reading in self.reader.read(pictures)]
+        plain, *others = map(Cells.of, self.reader.read([picture, mirror(picture)][: 1 + self.settings.how.flip]))
+        mirrored = others[0] if others else None
         for instance in instances:
             points = np.where(instance.visibility[:, None] == VISIBLE, instance.keypoints, np.nan)
             swap = other_sides(self.category.keypoints)
-            reference = Reference.of(cells[0], points, *cells[1:], swap=swap, sampling=self.settings.how.sampling)
-            self.known.append(Known(photo.name, instance, reference, _cell_labels(instance, photo, cells[0])))
+            reference = Reference.of(plain, points, mirrored, swap, self.settings.how.sampling)
+            self.known.append(Known(photo.name, instance, reference, _cell_labels(instance, photo, plain)))
 
     def carry(self, picture: Picture) -> Carried:
         """Find the object in another photo.
@@ -173,7 +178,7 @@ class Carrier:
             point_confidence=np.where(kept, sure, 0.0),
             confidence=whole,
         )
-        return Carried(instance, tuple(own.name for own in known))
+        return Carried(instance, found.signals, tuple(own.name for own in known))
 
     def _nearest(self, target: Cells) -> list[Known]:
         """The references that vote: those whose nearer view is most like the photo."""
