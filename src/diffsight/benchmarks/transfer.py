@@ -103,7 +103,7 @@ def carry_out(job: Job, carrier: Carrier) -> Iterator[tuple[Labelled, Instance, 
     for own in job.references:
         carrier.learn(own.photo, own.load())
     for own in job.targets:
-        carried = carrier.carry(own.load())
+        carried = carrier.carry(carrier.read(own.load()))
         yield own, carried.instance, carried.signals
 
 

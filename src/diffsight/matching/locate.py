@@ -82,6 +82,11 @@ class Reference:
         flipped = mirror_points(points[order], cells.reading.fit.original[1])
         return cls(plain, View.of(mirrored, flipped, sampling))
 
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The photo, and its mirror image if there is one."""
+        return (self.plain,) if self.mirrored is None else (self.plain, self.mirrored)
+
     def nearer(self, target: Cells) -> View:
         """The one of plain and mirrored view that is more like a photo; of equal ones the plain.
 
@@ -90,8 +95,8 @@ class Reference:
         """
         if self.mirrored is None:
             raise InvalidInput("the flip test needs the mirror image of every reference; read that too")
-        nearer = view_distance(self.mirrored.cells, target) < view_distance(self.plain.cells, target)
-        return self.mirrored if nearer else self.plain
+        plain, mirrored = (view_distance(view.cells.coarse, target.coarse) for view in self.views)
+        return self.mirrored if mirrored < plain else self.plain
 
 
 @dataclass(frozen=True, eq=False)

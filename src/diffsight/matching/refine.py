@@ -104,12 +104,12 @@ class Cells:
 
     @cached_property
     def coarse(self) -> Tensor:
-        """(n, C) unit means over blocks of cells, of the blocks that show the photo at least by half."""
+        """(n, C) unit means over blocks of cells, as half precision holds them; of blocks that show the photo by half."""
         blocks = (min(self.grid[0], COARSE), min(self.grid[1], COARSE))
         seen = self.seen.to(self.vectors).unflatten(0, self.grid)[None]
         shown = F.adaptive_avg_pool2d(seen, blocks).flatten()
         sums = F.adaptive_avg_pool2d(self.vectors.T.unflatten(1, self.grid) * seen, blocks)
-        return unit(sums.flatten(1).T[shown >= 0.5])
+        return unit(sums.flatten(1).T[shown >= 0.5]).half().float()
 
     def describe(self, points: Points, sampling: Sampling = "bilinear") -> Tensor:
         """The unit vectors at (N, 2) photo pixels, (N, C)."""
@@ -191,21 +191,22 @@ def mirror_points(points: Points, width: int) -> Points:
     return np.stack([width - points[:, 0], points[:, 1]], axis=1)
 
 
-def view_distance(source: Cells, target: Cells) -> float:
+def view_distance(source: Tensor, target: Tensor) -> float:
     """How differently two photos show a thing: the mean distance of unit vectors that are each other's nearest.
 
-    It needs no masks. It compares means over blocks of cells, at most ``COARSE`` a side, which tell views apart as well
-    as the cells do. Blocks that hardly show the photo are left out.
+    It needs no masks. ``Cells.coarse`` of the photos is compared, which tells views apart as well as all cells do.
+
+    Args:
+        source, target: (n, C) and (m, C), of length 1.
 
     Returns:
-        0 (alike) to 2; infinite where no two blocks choose each other.
+        0 (alike) to 2; infinite where no two vectors choose each other.
     """
-    a, b = source.coarse, target.coarse
-    if not len(a) or not len(b):
+    if not len(source) or not len(target):
         return float("inf")
-    forward, backward = mutual_argmax(a, b)
-    both = backward[forward] == torch.arange(len(a))
+    forward, backward = mutual_argmax(source, target)
+    both = backward[forward] == torch.arange(len(source))
     if not bool(both.any()):
         return float("inf")
-    cosines = (a[both] * b[forward[both]]).sum(dim=1)
+    cosines = (source[both] * target[forward[both]]).sum(dim=1)
     return float((2 - 2 * cosines).clamp(min=0).sqrt().mean())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,14 +12,13 @@ import numpy.typing as npt
 from torch import Tensor
 
 from ..errors import InvalidInput
-from ..grid import Points
+from ..grid import Points, Size
 from ..matching.confidence import Calibration, Signals
 from ..matching.locate import Reference, locate
 from ..matching.refine import Cells, Refinement, mirror, mirror_points, view_distance
 from ..matching.shape import FEWEST, fit_similarity
 from ..reader import Reader
-from ..segmentation.segmenter import Segmenter
-from ..types import VOID, Picture
+from ..types import VOID, Picture, Segmentation
 from ..video.labels import boxes, objects, piece_boxes, read_mask
 from ..video.propagate import Propagation, propagate
 from .annotations import ABSENT, HIDDEN, VISIBLE, AnnotatedPhoto, Box, Category, Instance
@@ -41,14 +41,12 @@ class CarrySettings:
         votes: references that are asked about a photo: those most like it.
         abstain_below: points less sure than this are left out, 0 to 1.
         seen_from: points at least as sure as this are called visible, others hidden.
-        masks: also find the object's mask, through the segmentation.
     """
 
     how: Refinement = field(default_factory=Refinement)
     votes: int = 8
     abstain_below: float = 0.0
     seen_from: float = 0.4
-    masks: bool = False
 
     def __post_init__(self) -> None:
         if self.votes < 1:
@@ -63,13 +61,13 @@ class Known:
     """An annotated object, ready to be found in other photos.
 
     Attributes:
-        name: of its photo.
+        key: a digest of its photo's name and its marks.
         instance: its marks.
         reference: its points and what the network saw.
         labels: (2, h, w) how far each cell is background and object, if a mask or box says so.
     """
 
-    name: str
+    key: str
     instance: Instance
     reference: Reference
     labels: Tensor | None
@@ -82,7 +80,7 @@ class Carried:
     Attributes:
         instance: the marks.
         signals: of each point.
-        used: names of the photos that voted.
+        used: keys of the references that voted.
     """
 
     instance: Instance
@@ -112,10 +110,6 @@ class Carrier:
         category: of the objects.
         settings: how marks are carried over.
         calibration: from signals to the probability that a point is right.
-        segmenter: cuts photos into parts, for masks.
-
-    Raises:
-        InvalidInput: if masks are asked for without a segmenter.
     """
 
     def __init__(
@@ -124,15 +118,11 @@ class Carrier:
         category: Category,
         settings: CarrySettings,
         calibration: Calibration,
-        segmenter: Segmenter | None = None,
     ) -> None:
-        if settings.masks and segmenter is None:
-            raise InvalidInput("masks are found through the segmentation; give a segmenter, or leave masks out")
         self.reader = reader
         self.category = category
         self.settings = settings
         self.calibration = calibration
-        self.segmenter = segmenter
         self.known: list[Known] = []
 
     def learn(self, photo: AnnotatedPhoto, picture: Picture) -> None:
@@ -146,28 +136,35 @@ class Carrier:
             points = np.where(instance.visibility[:, None] == VISIBLE, instance.keypoints, np.nan)
             swap = other_sides(self.category.keypoints)
             reference = Reference.of(plain, points, mirrored, swap, self.settings.how.sampling)
-            self.known.append(Known(photo.name, instance, reference, _cell_labels(instance, photo, plain)))
+            self.known.append(Known(_key(photo, instance), instance, reference, _cell_labels(instance, photo, plain)))
 
-    def carry(self, picture: Picture) -> Carried:
+    def read(self, picture: Picture) -> Cells:
+        """Read a photo that the object is to be found in."""
+        return Cells.of(self.reader.read([picture])[0])
+
+    def carry(self, target: Cells, parts: Segmentation | None = None) -> Carried:
         """Find the object in another photo.
+
+        Args:
+            target: from ``read``.
+            parts: the photo cut into parts; the object's mask is put together from them.
 
         Raises:
             InvalidInput: if nothing was learnt.
         """
         if not self.known:
             raise InvalidInput(f"no reference shows {self.category.name!r}; annotate one or more photos of it")
-        target = Cells.of(self.reader.read([picture])[0])
-        known = self._nearest(target)
+        known = self.nearest(target.coarse)
         found = locate([own.reference for own in known], target, self.settings.how, self.reader.channels)
         sure = np.where(np.isfinite(found.points).all(axis=1), self.calibration(found.signals), np.nan)
         kept = np.isfinite(sure) & (np.nan_to_num(sure) >= self.settings.abstain_below)
         visibility = np.where(kept, np.where(sure >= self.settings.seen_from, VISIBLE, HIDDEN), ABSENT).astype(np.int8)
         points = np.where(kept[:, None], found.points, np.nan)
         object_map = _object_map(known, target)
-        box = self._box(known, found.flipped, found.points, np.nan_to_num(sure), picture)
+        box = _moved_box(known, found.flipped, found.points, np.nan_to_num(sure), target.reading.fit.original)
         if box is None and object_map is not None:
-            box = _object_box(object_map, target, picture)
-        mask = self._mask(picture, object_map, target, points, box) if self.settings.masks else None
+            box = _object_box(object_map, target)
+        mask = None if parts is None else _mask(parts, object_map, target, points, box)
         whole = float(np.nanmean(sure)) if kept.any() else (0.0 if object_map is None else _sureness(object_map))
         instance = Instance(
             self.category.name,
@@ -178,73 +175,21 @@ class Carrier:
             point_confidence=np.where(kept, sure, 0.0),
             confidence=whole,
         )
-        return Carried(instance, found.signals, tuple(own.name for own in known))
+        return Carried(instance, found.signals, tuple(own.key for own in known))
 
-    def _nearest(self, target: Cells) -> list[Known]:
-        """The references that vote: those whose nearer view is most like the photo."""
+    def nearest(self, coarse: Tensor) -> list[Known]:
+        """The references that vote on a photo, by its ``Cells.coarse``: those with the view most like it."""
         if len(self.known) <= self.settings.votes:
             return self.known
-        return sorted(self.known, key=lambda own: distance(own, target))[: self.settings.votes]
-
-    def _box(
-        self,
-        known: Sequence[Known],
-        flipped: npt.NDArray[np.bool_],
-        points: Points,
-        sure: npt.NDArray[np.float64],
-        picture: Picture,
-    ) -> Box | None:
-        """The references' boxes, moved and scaled as their points are; the mean over references."""
-        height, width = picture.size
-        moved = []
-        for own, flip in zip(known, flipped, strict=True):
-            view = own.reference.mirrored if flip else own.reference.plain
-            assert view is not None
-            shown = view.known & np.isfinite(points).all(axis=1)
-            if shown.sum() < FEWEST:
-                continue
-            box = own.instance.box or _extent(own.instance.keypoints)
-            corners = np.array(box).reshape(2, 2)
-            if flip:
-                corners = mirror_points(corners, view.cells.reading.fit.original[1])
-            similarity = fit_similarity(view.points[shown], points[shown], sure[shown] + 1e-6)
-            middle = similarity(corners.mean(axis=0, keepdims=True))[0]
-            half = np.abs(corners[1] - corners[0]) * similarity.scale / 2
-            moved.append(np.concatenate([middle - half, middle + half]))
-        if not moved:
-            return None
-        x0, y0, x1, y1 = np.clip(np.mean(moved, axis=0), 0, [width, height] * 2)
-        return (float(x0), float(y0), float(x1), float(y1)) if x1 > x0 and y1 > y0 else None
-
-    def _mask(
-        self, picture: Picture, object_map: Tensor | None, target: Cells, points: Points, box: Box | None
-    ) -> npt.NDArray[np.bool_] | None:
-        """The segments that the references' masks cover by half or more; without masks, those that points lie in."""
-        assert self.segmenter is not None
-        parts = self.segmenter.segment(picture)
-        labels = np.where(parts.labels == VOID, len(parts), parts.labels).astype(np.int64)
-        areas = np.bincount(labels.ravel(), minlength=len(parts) + 1)[: len(parts)]
-        if object_map is not None:
-            inside = read_mask(object_map, (1,), target.reading.fit, spread=False) == 1
-        elif box is not None:
-            inside = _box_mask(box, picture.size)
-        else:
-            return None
-        covered = np.bincount(labels[inside], minlength=len(parts) + 1)[: len(parts)] / np.maximum(areas, 1)
-        chosen = covered >= 0.5
-        if object_map is None:
-            shown = points[np.isfinite(points).all(axis=1)]
-            x, y = (np.clip(np.floor(shown[:, i]).astype(int), 0, picture.size[1 - i] - 1) for i in (0, 1))
-            touched = np.bincount(labels[y, x], minlength=len(parts) + 1)[: len(parts)] > 0
-            chosen &= touched
-        mask = np.append(chosen, False)[labels]
-        return mask if mask.any() else None
+        far = [min(view_distance(view.cells.coarse, coarse) for view in own.reference.views) for own in self.known]
+        return [self.known[i] for i in np.argsort(far, kind="stable")[: self.settings.votes]]
 
 
-def distance(known: Known, target: Cells) -> float:
-    """How differently a reference, or its mirror image, and a photo show the object."""
-    views = [view for view in (known.reference.plain, known.reference.mirrored) if view is not None]
-    return min(view_distance(view.cells, target) for view in views)
+def _key(photo: AnnotatedPhoto, instance: Instance) -> str:
+    digest = hashlib.blake2b(repr((photo.name, instance.category, instance.box)).encode(), digest_size=8)
+    for marks in (instance.keypoints, instance.visibility, instance.mask):
+        digest.update(b"-" if marks is None else np.ascontiguousarray(marks).tobytes())
+    return digest.hexdigest()
 
 
 def _extent(points: Points) -> Box:
@@ -275,7 +220,7 @@ def _object_map(known: Sequence[Known], target: Cells) -> Tensor | None:
     return propagate(maps[0], maps[1:], labels, SPREAD)
 
 
-def _object_box(object_map: Tensor, target: Cells, picture: Picture) -> Box | None:
+def _object_box(object_map: Tensor, target: Cells) -> Box | None:
     mask = read_mask(object_map, (1,), target.reading.fit, spread=False)
     x0, y0, x1, y1 = piece_boxes(mask, (1,))[0].tolist()
     return (float(x0), float(y0), float(x1), float(y1)) if x1 > x0 else None
@@ -287,6 +232,50 @@ def _sureness(object_map: Tensor) -> float:
     return float(own.mean()) if len(own) else 0.0
 
 
-def _box_mask(box: Box, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    y, x = np.arange(size[0])[:, None] + 0.5, np.arange(size[1]) + 0.5
-    return (x >= box[0]) & (x <= box[2]) & (y >= box[1]) & (y <= box[3])
+def _moved_box(
+    known: Sequence[Known],
+    flipped: npt.NDArray[np.bool_],
+    points: Points,
+    sure: npt.NDArray[np.float64],
+    size: Size,
+) -> Box | None:
+    """The references' boxes, moved and scaled as their points are: the mean over references, within the photo."""
+    moved = []
+    for own, flip in zip(known, flipped, strict=True):
+        view = own.reference.mirrored if flip else own.reference.plain
+        assert view is not None
+        shown = view.known & np.isfinite(points).all(axis=1)
+        if shown.sum() < FEWEST:
+            continue
+        corners = np.array(own.instance.box or _extent(own.instance.keypoints)).reshape(2, 2)
+        if flip:
+            corners = mirror_points(corners, view.cells.reading.fit.original[1])
+        similarity = fit_similarity(view.points[shown], points[shown], sure[shown] + 1e-6)
+        middle = similarity(corners.mean(axis=0, keepdims=True))[0]
+        half = np.abs(corners[1] - corners[0]) * similarity.scale / 2
+        moved.append(np.concatenate([middle - half, middle + half]))
+    if not moved:
+        return None
+    x0, y0, x1, y1 = np.clip(np.mean(moved, axis=0), 0, [size[1], size[0]] * 2)
+    return (float(x0), float(y0), float(x1), float(y1)) if min(x1 - x0, y1 - y0) >= 1 else None
+
+
+def _mask(
+    parts: Segmentation, object_map: Tensor | None, target: Cells, points: Points, box: Box | None
+) -> npt.NDArray[np.bool_] | None:
+    """The parts that the references' masks cover by half or more; without masks, those that points lie in."""
+    labels = np.where(parts.labels == VOID, len(parts), parts.labels).astype(np.int64)
+    if object_map is not None:
+        inside = read_mask(object_map, (1,), target.reading.fit, spread=False) == 1
+    elif box is not None:
+        inside = boxes([box], labels.shape).mask == 1
+    else:
+        return None
+    counts = [np.bincount(own.ravel(), minlength=len(parts) + 1)[: len(parts)] for own in (labels[inside], labels)]
+    chosen = 2 * counts[0] >= np.maximum(counts[1], 1)
+    if object_map is None:
+        x, y = np.floor(points[np.isfinite(points).all(axis=1)]).astype(int).T
+        touched = labels[y.clip(0, labels.shape[0] - 1), x.clip(0, labels.shape[1] - 1)]
+        chosen &= np.bincount(touched, minlength=len(parts) + 1)[: len(parts)] > 0
+    mask: npt.NDArray[np.bool_] = np.append(chosen, False)[labels]
+    return mask if mask.any() else None
