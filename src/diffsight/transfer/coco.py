@@ -58,7 +58,9 @@ def _by_id(path: Path, what: str, pairs: list[tuple[Any, Any]]) -> dict[Any, Any
     known: dict[Any, Any] = {}
     for number, own in pairs:
         if number in known:
-            raise InvalidInput(f"{path} has two of {what} {number!r}: {known[number].name!r} and {own.name!r}; keep one")
+            raise InvalidInput(
+                f"{path} has two of {what} {number!r}: {known[number].name!r} and {own.name!r}; keep one"
+            )
         known[number] = own
     return known
 

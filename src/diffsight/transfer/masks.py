@@ -27,7 +27,9 @@ def from_polygons(polygons: Sequence[Points], photo: AnnotatedPhoto) -> Mask:
     height, width = photo.size
     for polygon in polygons:
         if polygon.ndim != 2 or polygon.shape[1] != 2 or len(polygon) < 3:
-            raise InvalidInput(f"{photo.name}: a polygon of {polygon.size} numbers; give x and y of three corners or more")
+            raise InvalidInput(
+                f"{photo.name}: a polygon of {polygon.size} numbers; give x and y of three corners or more"
+            )
         for x, y in polygon:
             if not (-1 <= x <= width + 1 and -1 <= y <= height + 1):
                 raise InvalidInput(
