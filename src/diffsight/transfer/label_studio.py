@@ -87,15 +87,16 @@ def _regions(
     parent = {} if instance.box is None else {"parentID": f"{name}-box"}
     if instance.box is not None:
         x0, y0, x1, y1 = instance.box
-        value = {**_percent(x0, y0, photo), "rotation": 0}
-        value |= {"width": _share(x1 - x0, width), "height": _share(y1 - y0, height)}
+        extent = {"width": _share(x1 - x0, width), "height": _share(y1 - y0, height)}
+        value: dict[str, Any] = {**_percent(x0, y0, photo), **extent, "rotation": 0}
         yield _region(f"{name}-box", "boxes", instance.category, value, photo, instance.confidence)
     if instance.mask is not None and instance.mask.any():
         value = {"format": "rle", "rle": brush(instance.mask)}
         yield _region(f"{name}-mask", "masks", instance.category, value, photo, instance.confidence) | parent
     for k, label in enumerate(keypoints):
         if instance.visibility[k] != ABSENT:
-            value = {**_percent(*instance.keypoints[k].tolist(), photo), "width": POINT}
+            x, y = instance.keypoints[k].tolist()
+            value = {**_percent(x, y, photo), "width": POINT}
             sure = None if instance.point_confidence is None else float(instance.point_confidence[k])
             note = {"meta": {"text": ["hidden"]}} if instance.visibility[k] == HIDDEN else {}
             yield _region(f"{name}-point{k + 1}", "keypoints", label, value, photo, sure) | parent | note
@@ -129,8 +130,8 @@ def _share(length: float, side: int) -> float:
 def brush(mask: Mask) -> list[int]:
     """A mask as a brush of Label Studio: RGBA row by row, 255 where it is, packed as thi.ng/rle-pack does.
 
-    After a header (32 bits for the number of values, 5 for the bits of a value less one, 4 for those of each kind of run
-    length less one) there follow runs: a 1, two bits for the kind, the length less one, the value.
+    After a header (32 bits for the number of values, 5 for the bits of a value less one, 4 for those of each kind of
+    run length less one) there follow runs: a 1, two bits for the kind, the length less one, the value.
     """
     longest = 1 << SIZES[-1]
     bits = [f"{4 * mask.size:032b}", f"{WORD - 1:05b}", *(f"{size - 1:04b}" for size in SIZES)]

@@ -106,7 +106,8 @@ def _grouped(shapes: list[dict[str, Any]], photo: AnnotatedPhoto) -> list[list[d
 
 def _group(shapes: list[dict[str, Any]], photo: AnnotatedPhoto) -> Group:
     points: dict[str, Points] = {}
-    boxes, polygons, labels = [], [], {}
+    boxes, polygons = [], []
+    labels: dict[str, None] = {}
     for shape in shapes:
         label, corners = shape["label"], np.array(shape["points"], np.float64).reshape(-1, 2)
         if shape["shape_type"] == "point":

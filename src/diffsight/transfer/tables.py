@@ -127,8 +127,8 @@ def read_keypoint_table(table: KeypointTable, photos: PhotoFolder) -> Annotation
     boxes = np.stack([table.numbers(column) for column in BOX], axis=1)
     whole = table.numbers("confidence")
     labels = [cell or table.path.stem for cell in table.cells("category")]
-    known = np.isfinite(table.points).all(axis=2) | np.isfinite(table.visible)
-    held = known.any(axis=1) | np.isfinite(boxes).any(axis=1)
+    known: npt.NDArray[np.bool_] = np.isfinite(table.points).all(axis=2) | np.isfinite(table.visible)
+    held: npt.NDArray[np.bool_] = known.any(axis=1) | np.isfinite(boxes).any(axis=1)
     own = {
         label: np.flatnonzero(known[[kind == label for kind in labels]].any(axis=0))
         for label, there in zip(labels, held, strict=True)
@@ -175,7 +175,7 @@ def _visibility(table: KeypointTable) -> npt.NDArray[np.int8]:
 
 
 def write_keypoint_table(annotations: Annotations, path: Path) -> None:
-    """Write annotations as a table, a row for each object and one for each photo without any; masks have no place in it.
+    """Write annotations as a table: a row for each object, and for each photo without one; masks are left out.
 
     Raises:
         InvalidInput: see ``check``.
@@ -183,15 +183,8 @@ def write_keypoint_table(annotations: Annotations, path: Path) -> None:
     """
     check(annotations)
     names = list(dict.fromkeys(name for category in annotations.categories for name in category.keypoints))
-    parts = ("x", "y", "visible", "confidence")
-    heading = [
-        "image",
-        "object",
-        "category",
-        *(f"{name}_{part}" for name in names for part in parts),
-        *BOX,
-        "confidence",
-    ]
+    points = [f"{name}_{part}" for name in names for part in ("x", "y", "visible", "confidence")]
+    heading = ["image", "object", "category", *points, *BOX, "confidence"]
     with atomic(path) as part, part.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.DictWriter(handle, heading, lineterminator="\n")
         writer.writeheader()
