@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,13 +117,13 @@ def check(annotations: Annotations) -> Annotations:
     return annotations
 
 
-def _check_names(what: str, names: Iterable[str]) -> None:
-    counts = Counter(names)
-    for name, count in counts.items():
+def _check_names(what: str, names: Sequence[str]) -> None:
+    for name in names:
         if not isinstance(name, str) or not name.strip():
             raise InvalidInput(f"a {what} is named {name!r}; give every {what} a name")
         if any(unicodedata.category(sign) in ("Cc", "Cs") or sign in "\ufffe\uffff" for sign in name):
             raise InvalidInput(f"the {what} {name!r} holds control characters; rename it")
+    for name, count in Counter(names).items():
         if count > 1:
             raise InvalidInput(f"the {what} {name!r} is there {count} times; name each once")
 
