@@ -45,7 +45,7 @@ def write_label_studio(annotations: Annotations, path: Path, *, served: str = SE
         OutputFailed: if a file cannot be written.
     """
     check(annotations)
-    save_json([_task(photo, annotations, served) for photo in annotations.photos], path)
+    save_json([_task(photo, annotations, served) for photo in annotations.photos], path, indent=None)
     interface = path.with_suffix(".xml")
     with atomic(interface) as part:
         part.write_text(labelling_interface(annotations), encoding="utf-8")

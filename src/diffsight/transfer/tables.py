@@ -128,7 +128,7 @@ def read_keypoint_table(table: KeypointTable, photos: PhotoFolder) -> Annotation
     whole = table.numbers("confidence")
     labels = [cell or table.path.stem for cell in table.cells("category")]
     known: npt.NDArray[np.bool_] = np.isfinite(table.points).all(axis=2) | np.isfinite(table.visible)
-    held: list[bool] = np.concatenate([known, np.isfinite(boxes)], axis=1).any(axis=1).tolist()
+    held = [bool(row.any()) for row in np.concatenate([known, np.isfinite(boxes)], axis=1)]
     own = {
         label: np.flatnonzero(known[[kind == label for kind in labels]].any(axis=0))
         for label, there in zip(labels, held, strict=True)
