@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -65,7 +66,7 @@ class KeypointTable:
             InvalidInput: if it lacks columns or rows, or a cell is no number.
         """
         try:
-            heading, *rows = [row for row in csv.reader(text.splitlines()) if row] or [[]]
+            heading, *rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row] or [[]]
         except csv.Error as error:
             raise UnreadableFile(f"cannot read keypoints from {path}: {error}; give a CSV file") from None
         along = [column for column in heading if re.fullmatch(r"x\d+|.+_x", column)]
@@ -105,10 +106,15 @@ class KeypointTable:
 
 
 def _numbers(cells: tuple[str, ...], column: str, path: Path) -> Cells:
-    try:
-        return np.array([float(cell) if cell.strip() else np.nan for cell in cells])
-    except ValueError as error:
-        raise InvalidInput(f"{path} holds a value that is no number ({error}) in column {column}") from None
+    numbers = np.full(len(cells), np.nan)
+    for row, cell in enumerate(cells):
+        try:
+            numbers[row] = float(cell) if cell.strip() else np.nan
+        except ValueError:
+            numbers[row] = np.inf
+        if np.isinf(numbers[row]):
+            raise InvalidInput(f"{path} holds a value that is no number ({cell!r}) in column {column}")
+    return numbers
 
 
 def read_keypoint_table(table: KeypointTable, photos: PhotoFolder) -> Annotations:
