@@ -65,7 +65,7 @@ def atomic(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True) if part.parent.is_dir() else None
 
 
-def save_json(facts: dict[str, Any], path: Path) -> None:
-    """Write facts as JSON, whole or not at all; NaN is refused, as JSON has none."""
+def save_json(facts: dict[str, Any] | list[Any], path: Path, *, indent: int | None = 2) -> None:
+    """Write facts as JSON, whole or not at all, on one line without ``indent``; NaN is refused, as JSON has none."""
     with atomic(path) as part:
-        part.write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n")
+        part.write_text(json.dumps(facts, indent=indent, allow_nan=False) + "\n")

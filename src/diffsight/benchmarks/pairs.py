@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,11 +9,12 @@ import numpy as np
 import torch
 
 from ..backbones.base import Backbone, ReadSettings
-from ..errors import InvalidInput, UnreadableFile
+from ..errors import InvalidInput
 from ..grid import Fit, Points
 from ..images import load_picture
 from ..matching import nearest, prompt
 from ..probe import Probe
+from ..transfer.tables import KeypointTable
 from ..types import Picture
 from ..world import RESERVED, Scene, categories, make_pair
 from .metrics import PairErrors
@@ -80,33 +79,19 @@ def csv_pairs(table: Path, count: int, seed: int = 0) -> list[KeypointPair]:
         UnreadableFile: if the table cannot be read.
         InvalidInput: if it lacks columns, or two photos.
     """
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as handle:
-            rows = list(csv.DictReader(handle))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UnreadableFile(f"cannot read keypoints from {table}: {reason}; give a CSV file") from None
-    columns = [column for column in rows[0] if column is not None] if rows else []  # None: fields beyond the header
     if seed < 0:
         raise InvalidInput(f"seed {seed} does not suit; use 0 or more")
-    along = [column for column in columns if re.fullmatch(r"x\d+|.+_x", column)]
-    across = [f"y{column[1:]}" if re.fullmatch(r"x\d+", column) else column[:-1] + "y" for column in along]
-    if "image" not in columns or not along or not set(across) <= set(columns) or len(rows) < 2:
-        raise InvalidInput(f"{table} needs two rows or more and the columns image, NAME_x, NAME_y (or x0, y0, ...)")
-    try:
-        points = np.array(
-            [[[float(row[x]), float(row[y])] for x, y in zip(along, across, strict=True)] for row in rows]
-        )
-        seen = np.array([[float(row.get(x[:-1] + "visible") or 1) > 0 for x in along] for row in rows])
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"{table} holds a value that is no number ({error})") from None
+    rows = KeypointTable.read(table)
+    if len(rows) < 2:
+        raise InvalidInput(f"{table} has one row only; give two photos or more")
+    points, seen = rows.points, rows.visible != 0
     pictures: dict[int, Picture] = {}
     pairs = []
     rng = np.random.default_rng(seed)
     for _ in range(count):
         i, j = (int(n) for n in rng.choice(len(rows), 2, replace=False))
         for n in (i, j):
-            pictures.setdefault(n, load_picture(table.parent / rows[n]["image"]))
+            pictures.setdefault(n, load_picture(table.parent / rows.columns["image"][n]))
         inside = [((points[n] >= 0) & (points[n] <= pictures[n].size[::-1])).all(axis=1) & seen[n] for n in (i, j)]
         extent = points[j][inside[1]]
         threshold = float(np.ptp(extent, axis=0).max()) if len(extent) else 0.0
