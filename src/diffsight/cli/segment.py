@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InvalidInput, UnreadableFile
-from ..files import check_writable
-from .inputs import collect, file_digest
+from ..files import check_writable, file_digest
+from .inputs import collect
 from .options import Device, Dtype, Model, Seed, Store, Timestep
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InvalidInput
-from ..files import check_writable
-from .inputs import file_digest, parse_box, parse_point, read_points
+from ..files import check_writable, file_digest
+from .inputs import parse_box, parse_point, read_points
 from .options import Device, Dtype, Ensemble, Model, Prompt, Seed, Timestep
 from .track_folder import TrackFolder
 

@@ -104,7 +104,7 @@ class Cells:
 
     @cached_property
     def coarse(self) -> Tensor:
-        """(n, C) unit means over blocks of cells, as half precision holds them; of blocks that show the photo by half."""
+        """(n, C) unit means over blocks of cells that show the photo by half or more; as half precision holds them."""
         blocks = (min(self.grid[0], COARSE), min(self.grid[1], COARSE))
         seen = self.seen.to(self.vectors).unflatten(0, self.grid)[None]
         shown = F.adaptive_avg_pool2d(seen, blocks).flatten()

@@ -81,7 +81,7 @@ class Annotations:
     """Annotated photos and the categories they speak of."""
 
     categories: tuple[Category, ...]
-    photos: tuple[AnnotatedPhoto, ...]
+    photos: Sequence[AnnotatedPhoto]
 
     def category(self, name: str) -> Category:
         """The category of a name; names are unique."""
