@@ -69,3 +69,9 @@ def save_json(facts: dict[str, Any], path: Path) -> None:
     """Write facts as JSON, whole or not at all; NaN is refused, as JSON has none."""
     with atomic(path) as part:
         part.write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n")
+
+
+def save_bytes(content: bytes, path: Path) -> None:
+    """Write a file's content, whole or not at all."""
+    with atomic(path) as part:
+        part.write_bytes(content)
