@@ -79,3 +79,9 @@ def file_digest(path: Path) -> str:
             return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError:
         return ""
+
+
+def save_bytes(content: bytes, path: Path) -> None:
+    """Write a file's content, whole or not at all."""
+    with atomic(path) as part:
+        part.write_bytes(content)

@@ -106,7 +106,7 @@ class Known:
     ],
 )
 def test_a_run_gives_back_what_was_predicted(tmp_path, kind, sample, answer):
-    Run(tmp_path / "run", {"kind": kind}).complete(Known({sample.id: answer}), [sample])
+    Run(tmp_path / "run", {"kind": kind}).complete(lambda: Known({sample.id: answer}), [sample])
     found = load_run(tmp_path / "run", kind, [sample])[sample.id]
     found = (found,) if kind == "segments" else found
     wanted = {"planes": answer.matrix, "joints": answer.matched}.get(kind, answer.labels)

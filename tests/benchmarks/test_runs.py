@@ -33,7 +33,7 @@ def config(**changes):
 
 def run(folder, samples, **changes):
     system, _ = load_system("points", "raw")
-    Run(folder, config(**changes)).complete(system, samples)
+    Run(folder, config(**changes)).complete(lambda: system, samples)
     return (folder / "predictions.parquet").read_bytes()
 
 
@@ -73,12 +73,12 @@ def test_a_run_that_stops_goes_on_and_ends_the_same(tree, tmp_path, monkeypatch)
     system.predict = stops
     folder = Run(tmp_path / "part", config())
     with pytest.raises(KeyboardInterrupt):
-        folder.complete(system, samples)
+        folder.complete(lambda: system, samples)
     assert not folder.is_complete
     asked = []
     again, _ = load_system("points", "raw")
     again.predict = lambda sample: asked.append(sample.id) or predict(sample)
-    Run(tmp_path / "part", config()).complete(again, samples)
+    Run(tmp_path / "part", config()).complete(lambda: again, samples)
     assert asked == [sample.id for sample in samples[6:]]  # nothing twice, nothing lost
     assert (tmp_path / "part" / "predictions.parquet").read_bytes() == whole
 

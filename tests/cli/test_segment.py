@@ -64,19 +64,19 @@ def test_a_photo_that_does_not_suit_is_skipped(capsys, here, command):
 
 def test_results_of_two_runs_are_never_mixed(here, command, monkeypatch):
     """A run that was killed between the pictures and the JSON leaves no JSON of the run before it."""
-    from diffsight.segmentation import export
+    from diffsight.cli import segment_folder
 
     one, two = (["in/b.png", "--out", "o", "--threshold", t] for t in ("1e-4", "0.5"))
     assert run([*command, *one]) == 0
     labels = (here / "o" / "b_labels.png").read_bytes()
-    original = export.save_description
+    original = segment_folder.save_json
 
     def killed(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(export, "save_description", killed)
+    monkeypatch.setattr(segment_folder, "save_json", killed)
     assert run([*command, *two]) == 130
-    monkeypatch.setattr(export, "save_description", original)
+    monkeypatch.setattr(segment_folder, "save_json", original)
     assert not (here / "o" / "b.json").exists()
     assert run([*command, *one]) == 0
     assert (here / "o" / "b_labels.png").read_bytes() == labels

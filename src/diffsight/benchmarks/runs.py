@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..datasets import MaskClip, Sample, benchmark, present
+from ..engine import run
 from ..errors import DiffsightError, InvalidInput, OutputFailed, UnreadableFile
 from ..files import atomic, save_json
 from .systems import Prediction, System
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 CHUNK_SECONDS = 10.0
 """How much work a kill may cost at most, beside the sample at hand."""
+
+CHUNK = 64
+"""Neighbouring samples that a worker on a cluster takes at once; they often share photos, which are read once then."""
 
 APART = ("root", "command")
 """What may differ between a run and its resumption."""
@@ -88,8 +92,21 @@ class Run:
         """Whether all is predicted."""
         return (self.folder / "predictions.parquet").exists()
 
-    def complete(self, system: System, samples: Sequence[Sample]) -> None:
+    def complete(
+        self,
+        recipe: Callable[[], System],
+        samples: Sequence[Sample],
+        *,
+        engine: str = "local",
+        workers: int | None = None,
+        gpus: float = 0,
+    ) -> None:
         """Predict what is not predicted yet.
+
+        Args:
+            recipe: makes the system.
+            samples: all of the run's.
+            engine, workers, gpus: as ``engine.run`` takes them.
 
         Raises:
             DiffsightError: if a sample cannot be predicted; what is finished is kept.
@@ -103,11 +120,11 @@ class Run:
                 save_json(self.config, self.folder / "config.json")
             done = self._done()
             left = list(samples[done:])
-            system.plan(left)
+            answers = run(_Recipe(recipe), left, engine=engine, workers=workers, gpus=gpus, chunk=CHUNK)
             rows: list[dict[str, Any]] = []
             since = time.monotonic()
             with tqdm(total=len(samples), initial=done, desc="running", unit="sample", delay=2, leave=False) as bar:
-                for sample, prediction, seconds in _predictions(system, left):
+                for sample, (prediction, seconds) in answers:
                     rows.append(self._row(sample, prediction, seconds))
                     if time.monotonic() - since > CHUNK_SECONDS:
                         self._keep(rows, done)
@@ -164,15 +181,32 @@ def _flat(array: npt.NDArray[np.float64] | None) -> list[float] | None:
     return None if array is None else array.ravel().tolist()
 
 
-def _predictions(system: System, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Prediction, float]]:
-    """Predictions with their seconds."""
-    for sample in samples:
+@dataclass(frozen=True)
+class _Recipe:
+    """Makes a system whose predictions come with their seconds."""
+
+    system: Callable[[], System]
+
+    def __call__(self) -> _Timed:
+        return _Timed(self.system())
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """A system whose predictions come with their seconds."""
+
+    system: System
+
+    def plan(self, samples: Sequence[Sample]) -> None:
+        self.system.plan(samples)
+
+    def __call__(self, sample: Sample) -> tuple[Prediction, float]:
         start = time.perf_counter()
         try:
-            prediction = system.predict(sample)
+            prediction = self.system.predict(sample)
         except DiffsightError as error:
             raise type(error)(f"{sample.id}: {error}") from error
-        yield sample, prediction, time.perf_counter() - start
+        return prediction, time.perf_counter() - start
 
 
 def _schema() -> pa.Schema:
@@ -331,8 +365,8 @@ def merge(shards: Sequence[Path], folder: Path) -> None:
         if change := difference(whole[0], config):
             raise InvalidInput(f"{shard} belongs to another run than {shards[0]}: {change}")
     order = np.argsort([number[0] for number in numbers if number])
-    run = Run(folder, whole[0])
-    with run._locked():
+    joined = Run(folder, whole[0])
+    with joined._locked():
         tables = [
             read_table(shards[i] / "predictions.parquet").append_column(
                 "seconds", read_table(shards[i] / "timings.parquet")["seconds"]
@@ -342,5 +376,5 @@ def merge(shards: Sequence[Path], folder: Path) -> None:
         for shard in shards:
             if (shard / LABELS).is_dir():
                 shutil.copytree(shard / LABELS, folder / LABELS, dirs_exist_ok=True)
-        save_json(run.config, folder / "config.json")
+        save_json(joined.config, folder / "config.json")
         write_run(folder, pa.concat_tables(tables))

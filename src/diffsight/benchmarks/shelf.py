@@ -44,10 +44,12 @@ class Shelf(Generic[Key, Raw, Thing]):
         self.clock = 0
 
     def plan(self, keys: Sequence[Key]) -> None:
-        """Say what will be taken, in order."""
+        """Say what will be taken, in order; what is kept and not among it is given up."""
         self.order, self.coming, self.clock = list(keys), {}, 0
         for moment, key in enumerate(keys):
             self.coming.setdefault(key, deque()).append(moment)
+        self.kept = {key: thing for key, thing in self.kept.items() if key in self.coming}
+        self.loading = {key: load for key, load in self.loading.items() if key in self.coming}
 
     def take(self, key: Key) -> Thing:
         """The thing; made if it is not here."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -296,3 +296,25 @@ def _raw(kind: Kind) -> RawPixels:
     own = task_settings(backbone.card, task)
     stride = next(tap.stride for tap in backbone.taps.features if tap.name == own.stage)
     return RawPixels(own.size, min(stride, backbone.multiple))
+
+
+@dataclass(frozen=True)
+class SystemRecipe:
+    """What ``load_system`` takes, to be loaded where it is needed."""
+
+    kind: Kind
+    model: str
+    method: str | None = None
+    untrained: bool = False
+    device: str | None = None
+    dtype: str | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
+    prompt_changes: tuple[str, ...] = ()
+
+    def load(self) -> tuple[System, Backbone | None]:
+        """The system and its network."""
+        return load_system(**vars(self))
+
+    def __call__(self) -> System:
+        """The system."""
+        return self.load()[0]

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..engine import Loaded, check_engine
 from ..errors import InvalidInput
 from ..files import save_json
-from .options import Device, Dtype, Ensemble, Model, Seed, Side, Stage, Timestep
+from .options import Device, Dtype, Engine, Ensemble, Model, Seed, Side, Stage, Timestep, Workers
 
 if TYPE_CHECKING:
     from ..benchmarks.summary import Summary
@@ -52,17 +53,20 @@ def run(
     seed: Seed = 0,
     device: Device = None,
     dtype: Dtype = None,
+    engine: Engine = "local",
+    workers: Workers = None,
 ) -> None:
     """Predict every sample of a benchmark and keep the predictions, to be scored by any protocol.
 
     Kill it at any moment; the same command goes on where it stood.
     """
+    check_engine(engine, workers)
     part = _shard(shard)
     if subset is not None and subset < 1:
         raise InvalidInput(f"--subset {subset} is too few; use 1 or more, or leave it out for all")
     from ..benchmarks.environment import environment
     from ..benchmarks.runs import Run, digest_of, shard_of, subset_of
-    from ..benchmarks.systems import METHODS, load_system
+    from ..benchmarks.systems import METHODS, SystemRecipe
     from ..datasets import benchmark as named
     from ..datasets import present
 
@@ -72,16 +76,9 @@ def run(
     changes: dict[str, Any] = {"stage": stage, "timestep": timestep, "ensemble": ensemble, "seed": seed or None}
     changes["size"] = None if size is None else (size, size)
     given = {name: value for name, value in changes.items() if value is not None}
-    system, backbone = load_system(
-        own.kind,
-        model,
-        method,
-        untrained=untrained,
-        device=device,
-        dtype=dtype,
-        changes=given,
-        prompt_changes=change or [],
-    )
+    recipe = SystemRecipe(own.kind, model, method, untrained, device, dtype, given, tuple(change or ()))
+    system, backbone = recipe.load()
+    gpus = 1 if backbone is not None and backbone.device.type == "cuda" else 0
     chosen = subset_of(samples, subset, subset_seed)
     config = {
         "benchmark": own.name,
@@ -98,7 +95,8 @@ def run(
         "shard": part,
     }
     folder = Run(out, config)
-    folder.complete(system, shard_of(chosen, part))
+    loaded = Loaded(system, recipe)
+    folder.complete(loaded, shard_of(chosen, part), engine=engine, workers=workers, gpus=gpus)
     save_json(environment(), out / "environment.json")
     print(f"{out}: {own.title}, {len(shard_of(chosen, part))} samples; score it by: diffsight bench score {out}")
 

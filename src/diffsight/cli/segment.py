@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import InvalidInput, UnreadableFile
-from ..files import check_writable, file_digest
+from ..engine import check_engine
+from ..errors import InvalidInput
+from ..files import check_writable
 from .inputs import collect
-from .options import Device, Dtype, Model, Seed, Store, Timestep
+from .options import Device, Dtype, Engine, Model, Seed, Store, Timestep, Workers
 
 if TYPE_CHECKING:
     from ..segmentation.diffseg import DiffSegSettings
-    from ..segmentation.segmenter import Segmenter, Settings
-
-
-SHEET = 48
-"""Photos on a contact sheet at most."""
+    from ..segmentation.segmenter import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -91,6 +87,8 @@ def segment(
     device: Device = None,
     dtype: Dtype = None,
     store: Store = None,
+    engine: Engine = "local",
+    workers: Workers = None,
 ) -> None:
     """Cut photos into their parts, without training, prompt or number of classes.
 
@@ -100,6 +98,7 @@ def segment(
     """
     from .match import parse_point
 
+    check_engine(engine, workers)
     jobs = collect(photos, out)
     check_writable(out)
     if stage is not None and solver == "diffseg":
@@ -134,10 +133,9 @@ def segment(
     if (margin or merge_names) and names is caption is captioner is None:
         raise InvalidInput("--margin and --merge-names need words; give --names, --caption or --captioner")
 
-    from ..backbones.captioner import Captioner
     from ..backbones.registry import load
     from ..segmentation.diffseg import DiffSegSettings
-    from ..segmentation.segmenter import Segmenter
+    from .segment_folder import Recipe, cut_all
 
     changes: dict[str, Any] = {
         "size": None if size is None else (size, size),
@@ -151,18 +149,24 @@ def segment(
     backbone = load(model, device=device, dtype=dtype)
     if isinstance(settings, DiffSegSettings) and preset is None and thresholds is None:
         settings = replace(settings, thresholds=(backbone.card.merge_threshold,) * len(settings.thresholds))
-    segmenter = Segmenter(
-        backbone,
-        solver=solver,  # type: ignore[arg-type]
+    naming: dict[str, Any] = {"names": words, "caption": caption, "margin": margin, "merge": merge_names}
+    recipe = Recipe(
+        model=model,
+        device=device,
+        dtype=dtype,
+        solver=solver,
         settings=settings,
         borders=borders,
         store=store,
-        **changes,
+        changes=changes,
+        naming=naming,
+        captioner=captioner,
+        swept=swept,
+        points=points,
     )
+    cutter = recipe.cutter(backbone)
+    segmenter = cutter.segmenter
     segmenter.words(words, caption)
-    naming: dict[str, Any] = {"names": words, "caption": caption, "margin": margin, "merge": merge_names}
-    if captioner is not None:
-        naming["caption"] = Captioner(captioner, device=device)
     facts = {
         "model": backbone.card.name,
         "weights": backbone.fingerprint,
@@ -170,11 +174,11 @@ def segment(
         "settings": asdict(segmenter.settings),
         "borders": borders,
         "reading": asdict(segmenter.reading),
-        "naming": {**naming, "caption": caption, "captioner": captioner},
+        "naming": {**naming, "captioner": captioner},
         "sweep": steps,
         "heat": points,
     }
-    failed = _run(jobs, _Work(out, segmenter, naming, json.loads(json.dumps(facts)), swept, points))
+    failed = cut_all(jobs, out, cutter, json.loads(json.dumps(facts)), engine, workers)
     print(out)
     if failed:
         for line in failed:
@@ -246,104 +250,3 @@ def _swept(settings: Settings, steps: tuple[float, ...]) -> list[DiffSegSettings
     if not isinstance(settings, DiffSegSettings):
         raise InvalidInput("--sweep moves the threshold of diffseg; it does not suit another --solver")
     return [replace(settings, thresholds=(step,) * len(settings.thresholds)) for step in steps]
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What is done to every photo, and the facts that its result records."""
-
-    out: Path
-    segmenter: Segmenter
-    naming: dict[str, Any]
-    facts: dict[str, Any]
-    swept: list[DiffSegSettings]
-    points: list[tuple[float, float]]
-
-
-def _run(jobs: dict[str, Path], work: _Work) -> list[str]:
-    """Cut every photo that has no result yet; returns a line for each that could not be read."""
-    from tqdm import tqdm
-
-    failed: list[str] = []
-    unsuitable: InvalidInput | None = None
-    done = 0
-    for stem, path in tqdm(jobs.items(), desc="cutting", unit="photo", disable=len(jobs) == 1):
-        try:
-            digest = file_digest(path)
-            own = {"photo": str(path), "photo_digest": digest, **work.facts}
-            if _is_done(stem, own, work.out):
-                done += 1
-                continue
-            _one(stem, path, own, work)
-            done += 1
-        except UnreadableFile as error:
-            if len(jobs) == 1:
-                raise
-            failed.append(str(error))
-        except InvalidInput as error:
-            unsuitable = unsuitable or error
-            failed.append(f"{path}: {error}")
-    if unsuitable and not done:  # what suits no photo is a matter of the settings
-        raise unsuitable
-    if len(jobs) > 1:
-        _save_sheet([stem for stem in jobs if (work.out / f"{stem}_overlay.png").exists()], work.out)
-    return failed
-
-
-def _save_sheet(stems: list[str], out: Path) -> None:
-    """A contact sheet of the overlays, of evenly chosen ones if there are many."""
-    from PIL import Image
-
-    from ..draw import draw_sheet, save_picture
-
-    chosen = [stems[i * len(stems) // SHEET] for i in range(SHEET)] if len(stems) > SHEET else stems
-    if not chosen:
-        return
-    small = []
-    for stem in chosen:
-        path = out / f"{stem}_overlay.png"
-        try:
-            with Image.open(path) as image:
-                image.thumbnail((240, 240))
-                small.append(image.copy())
-        except OSError as error:
-            raise UnreadableFile(f"{path} is damaged ({error}); delete it, and it will be made again") from None
-    save_picture(draw_sheet(small, chosen), out / "sheet.png")
-
-
-def _is_done(stem: str, facts: dict[str, Any], out: Path) -> bool:
-    """Whether a result of the same photo and settings is there; its JSON is written last."""
-    try:
-        found = json.loads((out / f"{stem}.json").read_text())
-    except (OSError, ValueError):
-        return False
-    if not isinstance(found, dict) or not all((out / f"{stem}_{kind}.png").exists() for kind in ("overlay", "labels")):
-        return False
-    return all(found.get(key) == value for key, value in facts.items() if key != "photo")
-
-
-def _one(stem: str, path: Path, facts: dict[str, Any], work: _Work) -> None:
-    import numpy as np
-
-    from ..draw import draw_heat, draw_segments, draw_sheet, panel_size, save_picture, segment_colours
-    from ..images import load_picture
-    from ..segmentation.export import save_description, save_labels
-
-    out, segmenter = work.out, work.segmenter
-    picture = load_picture(path)
-    segmenter.fit(picture).check_points(np.array(work.points).reshape(-1, 2), "--heat point")
-    prepared = segmenter.prepare(picture)
-    found = segmenter.segment(prepared, **work.naming)
-    with suppress(OSError):  # of another run; it must not stand beside this one's pictures
-        (out / f"{stem}.json").unlink()
-    save_picture(draw_segments(picture, found), out / f"{stem}_overlay.png")
-    save_labels(found, out / f"{stem}_labels.png", segment_colours(len(found)))
-    width, height = panel_size(picture)
-    for number, point in enumerate(work.points, start=1):
-        attention = segmenter.attention_at(prepared, point, (height, width))
-        save_picture(draw_heat(picture, attention, np.array(point)), out / f"{stem}_heat_{number:02d}.png")
-    if work.swept:
-        cuts = [segmenter.cut(prepared, settings) for settings in work.swept]
-        titles = [f"{s.thresholds[0]:g}: {len(cut)} segments" for s, cut in zip(work.swept, cuts, strict=True)]
-        save_picture(draw_sheet([draw_segments(picture, cut) for cut in cuts], titles), out / f"{stem}_sweep.png")
-    save_description(found, out / f"{stem}.json", **facts)

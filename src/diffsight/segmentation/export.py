@@ -14,27 +14,31 @@ from ..types import VOID, Segmentation
 VOID_8BIT = 255
 
 
-def save_labels(segmentation: Segmentation, path: Path, colours: list[tuple[int, int, int]]) -> None:
-    """Write labels as a PNG: one byte a pixel with a palette, 255 for pixels not seen.
+def label_image(segmentation: Segmentation, colours: list[tuple[int, int, int]]) -> Image.Image:
+    """Labels as an image: one byte a pixel with a palette, 255 for pixels not seen.
 
     With more than 255 segments it is 16-bit grey without a palette, and 65535 for pixels not seen.
 
     Args:
         segmentation: of a photo.
-        path: ends in ``.png``.
         colours: one for each segment, for viewers that show the palette.
+    """
+    if len(segmentation) > VOID_8BIT:
+        return Image.fromarray(segmentation.labels)
+    small = np.where(segmentation.labels == VOID, VOID_8BIT, segmentation.labels).astype(np.uint8)
+    image = Image.fromarray(small, "P")
+    image.putpalette([*np.array(colours, np.uint8).ravel().tolist(), *[0] * 3 * (256 - len(colours))])
+    return image
+
+
+def save_labels(segmentation: Segmentation, path: Path, colours: list[tuple[int, int, int]]) -> None:
+    """Write ``label_image`` as a PNG.
 
     Raises:
         OutputFailed: if it cannot be written.
     """
-    if len(segmentation) > VOID_8BIT:
-        image = Image.fromarray(segmentation.labels)
-    else:
-        small = np.where(segmentation.labels == VOID, VOID_8BIT, segmentation.labels).astype(np.uint8)
-        image = Image.fromarray(small, "P")
-        image.putpalette([*np.array(colours, np.uint8).ravel().tolist(), *[0] * 3 * (256 - len(colours))])
     with atomic(path) as part:
-        image.save(part)
+        label_image(segmentation, colours).save(part)
 
 
 def describe(segmentation: Segmentation) -> dict[str, Any]:
