@@ -3,6 +3,18 @@
 from .base import ModelReader, Reader
 from .debiased import Debiased
 from .fused import Fused
+from .recipes import CHOICES, RECIPES, Part, Recipe, open_reader
 from .stages import Stages
 
-__all__ = ["Debiased", "Fused", "ModelReader", "Reader", "Stages"]
+__all__ = [
+    "CHOICES",
+    "RECIPES",
+    "Debiased",
+    "Fused",
+    "ModelReader",
+    "Part",
+    "Reader",
+    "Recipe",
+    "Stages",
+    "open_reader",
+]

@@ -18,13 +18,14 @@ from .base import ModelReader, digest, one_stage
 class Stages(ModelReader):
     """One network at one setting, several of its stages side by side: what is coarser is brought to the finest grid.
 
-    Nothing is normalised: a stage weighs as much as its vectors are long, as in sd-dino (Zhang et al., 2023,
-    arXiv 2305.15347).
+    In sd-dino (Zhang et al., 2023, arXiv 2305.15347) a stage weighs as much as its vectors are long; ``even`` brings
+    each to length 1 first.
 
     Args:
         backbone: a loaded network.
         settings: how photos are read; their own stage is not used.
         stages: of the network's tap table.
+        even: whether all stages weigh the same.
         store: a folder that keeps readings across runs, or None.
 
     Raises:
@@ -32,16 +33,23 @@ class Stages(ModelReader):
     """
 
     def __init__(
-        self, backbone: Backbone, settings: ReadSettings, stages: Sequence[str], store: Path | str | None = None
+        self,
+        backbone: Backbone,
+        settings: ReadSettings,
+        stages: Sequence[str],
+        *,
+        even: bool = False,
+        store: Path | str | None = None,
     ) -> None:
         super().__init__(backbone, settings, store)
+        self.even = even
         self.taps = Taps(features=tuple(stages))
         backbone.taps.check(self.taps)
 
     @property
     def fingerprint(self) -> str:
         """Of weights, number format, settings and stages."""
-        return digest(super().fingerprint, self.taps.features)
+        return digest(super().fingerprint, self.taps.features, self.even)
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -53,10 +61,9 @@ class Stages(ModelReader):
         """Read each photo once; the stage of its map is called by all their names."""
         name = AND.join(self.taps.features)
         readings = self.probe.read(pictures, self.settings, self.taps)
-        return [one_stage(reading.fit, name, _on_finest(reading.capture.maps)) for reading in readings]
+        return [one_stage(reading.fit, name, self._join(reading.capture.maps)) for reading in readings]
 
-
-def _on_finest(maps: Sequence[Tensor]) -> Tensor:
-    """Maps of one pass, bilinear on the largest of their grids, channels side by side."""
-    grid = max((own.shape[1:] for own in maps), key=math.prod)
-    return torch.cat([F.interpolate(own[None], grid, mode="bilinear", align_corners=False)[0] for own in maps])
+    def _join(self, maps: Sequence[Tensor]) -> Tensor:
+        grid = max((own.shape[1:] for own in maps), key=math.prod)
+        lifted = [F.interpolate(own[None], grid, mode="bilinear", align_corners=False)[0] for own in maps]
+        return torch.cat([F.normalize(own, dim=0, eps=1e-12) for own in lifted] if self.even else lifted)
