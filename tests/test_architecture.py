@@ -20,7 +20,7 @@ FLOORS = {
     "images": 3,
     "backbones": 4,
     "probe": 5,
-    "reader": 6,
+    "readers": 6,
     "matching": 7,
     "segmentation": 7,
     "video": 7,

@@ -8,11 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from .backbones.base import Backbone, ReadSettings, adjust
-from .backbones.registry import load, task_settings
-from .grid import Fit
-from .probe import Probe
-from .types import Picture, Reading
+from torch import Tensor
+
+from ..backbones.base import Backbone, ReadSettings, adjust
+from ..backbones.registry import load, task_settings
+from ..grid import Fit
+from ..probe import Probe
+from ..types import Capture, Picture, Reading, Taps
 
 
 class Reader(Protocol):
@@ -79,8 +81,7 @@ class ModelReader:
     @property
     def fingerprint(self) -> str:
         """Of weights, number format and settings."""
-        facts = repr((self.backbone.fingerprint, sorted(asdict(self.settings).items())))
-        return hashlib.blake2b(facts.encode(), digest_size=16).hexdigest()
+        return digest(self.backbone.fingerprint, sorted(asdict(self.settings).items()))
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -94,3 +95,13 @@ class ModelReader:
     def read(self, pictures: Sequence[Picture]) -> list[Reading]:
         """Read each photo once."""
         return self.probe.read(pictures, self.settings)
+
+
+def one_stage(fit: Fit, name: str, features: Tensor) -> Reading:
+    """A reading of one (C, h, w) map."""
+    return Reading(fit, Capture(Taps(features=(name,)), (features,)))
+
+
+def digest(*facts: object) -> str:
+    """A short fingerprint of facts that print in full."""
+    return hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
