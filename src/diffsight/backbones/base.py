@@ -133,6 +133,7 @@ class Card:
         cut_threshold: cost below which DiffCut cuts this model's features.
         prompt: settings of prompt matching in which this model differs from the paper's, by name.
         track: settings of label propagation in which this model differs from the paper's for Stable Diffusion, by name.
+        refine: settings of reading off matches in which this model differs from the published ones, by name.
         kind: of network, by which its loader is chosen.
         memory: what a pass at the semantic settings adds to the weights, one draw, float32, where it was measured.
         figure: what it reached where that was measured with this package.
@@ -148,6 +149,7 @@ class Card:
     cut_threshold: float = 0.2
     prompt: dict[str, Any] = field(default_factory=dict, repr=False)
     track: dict[str, Any] = field(default_factory=dict, repr=False)
+    refine: dict[str, Any] = field(default_factory=dict, repr=False)
     kind: Literal["stable-diffusion", "adm", "vit", "vgg"] = "stable-diffusion"
     memory: str = "-"
     figure: str = "-"

@@ -17,6 +17,7 @@ for _name in (
     "match",
     "align",
     "edit",
+    "transfer",
     "segment",
     "prompt",
     "track",

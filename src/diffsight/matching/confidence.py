@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -101,18 +102,14 @@ class Calibration:
     the base rate. A signal that is unknown adds nothing.
 
     Attributes:
-        model: what it was fitted for.
         curves: one a signal.
         base: share of right matches that it was fitted on.
         offset: log-odds where nothing speaks for or against.
-        about: what it was fitted on, and what right means.
     """
 
-    model: str
     curves: tuple[Curve, ...]
     base: float
     offset: float
-    about: str = ""
 
     def __call__(self, signals: Signals) -> Values:
         """(N,) probabilities."""
@@ -121,43 +118,27 @@ class Calibration:
             odds = odds + curve.weight * curve.evidence(getattr(signals, curve.signal), self.base)
         return 1 / (1 + np.exp(-odds))
 
-    def save(self, path: Path) -> None:
-        """Write it as JSON.
-
-        Raises:
-            OutputFailed: if the file cannot be written.
-        """
+    def facts(self) -> dict[str, Any]:
+        """All of it, as JSON holds it."""
         curves = [
             {"signal": c.signal, "weight": c.weight, "knots": list(c.knots), "rates": list(c.rates)}
             for c in self.curves
         ]
-        facts = {"model": self.model, "about": self.about, "base": self.base, "offset": self.offset}
-        save_json({**facts, "curves": curves}, path)
+        return {"base": self.base, "offset": self.offset, "curves": curves}
 
     @classmethod
-    def load(cls, path: Path) -> Calibration:
-        """Read what ``save`` wrote.
+    def of(cls, facts: dict[str, Any]) -> Calibration:
+        """The inverse of ``facts``.
 
         Raises:
-            UnreadableFile: for another file.
+            ValueError, KeyError, TypeError: if they are none.
         """
-        try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
-            curves = tuple(
-                Curve(
-                    str(c["signal"]), tuple(map(float, c["knots"])), tuple(map(float, c["rates"])), float(c["weight"])
-                )
-                for c in facts["curves"]
-            )
-            found = cls(
-                str(facts["model"]), curves, float(facts["base"]), float(facts["offset"]), str(facts.get("about", ""))
-            )
-            found._check()
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UnreadableFile(
-                f"{path} is no calibration ({reason}); give a file that `diffsight calibrate` wrote"
-            ) from None
+        curves = tuple(
+            Curve(str(c["signal"]), tuple(map(float, c["knots"])), tuple(map(float, c["rates"])), float(c["weight"]))
+            for c in facts["curves"]
+        )
+        found = cls(curves, float(facts["base"]), float(facts["offset"]))
+        found._check()
         return found
 
     def _check(self) -> None:
@@ -173,6 +154,78 @@ class Calibration:
                 raise ValueError(f"the rates of {curve.signal} are not between 0 and 1")
 
 
+@dataclass(frozen=True)
+class Calibrations:
+    """Calibrations of one model, by how many references voted.
+
+    Attributes:
+        model: what they were fitted for; ``any`` for one that ranks matches of every model, but whose probabilities
+            are not to be taken at their word.
+        by_votes: the calibration from so many references on; 0 stands for plain nearest neighbours of one photo.
+        about: what they were fitted on, and what right means.
+    """
+
+    model: str
+    by_votes: dict[int, Calibration]
+    about: str = ""
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the probabilities may be taken at their word: whether they were fitted for one model."""
+        return self.model != ANY
+
+    @property
+    def digest(self) -> str:
+        """Of all that is in them."""
+        facts = {votes: own.facts() for votes, own in sorted(self.by_votes.items())}
+        return hashlib.blake2b(json.dumps(facts).encode(), digest_size=8).hexdigest()
+
+    def suit(self, votes: int) -> Calibration:
+        """The one for as many references, or for the next fewer; else that for the fewest."""
+        fewer = [number for number in self.by_votes if number <= votes]
+        return self.by_votes[max(fewer) if fewer else min(self.by_votes)]
+
+    def save(self, path: Path) -> None:
+        """Write them as JSON.
+
+        Raises:
+            OutputFailed: if the file cannot be written.
+        """
+        own = {str(votes): calibration.facts() for votes, calibration in sorted(self.by_votes.items())}
+        save_json({"model": self.model, "about": self.about, "by_votes": own}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Calibrations:
+        """Read what ``save`` wrote.
+
+        Raises:
+            UnreadableFile: for another file.
+        """
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            own = {int(votes): Calibration.of(one) for votes, one in facts["by_votes"].items()}
+            if not own:
+                raise ValueError("it holds none")
+            return cls(str(facts["model"]), own, str(facts.get("about", "")))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UnreadableFile(
+                f"{path} is no calibration ({reason}); give a file that `diffsight calibrate` wrote"
+            ) from None
+
+    @classmethod
+    def shipped(cls, model: str) -> Calibrations:
+        """Those that come with the package for a model; if there are none, those for any model."""
+        own = SHIPPED / f"{model}.json"
+        return cls.load(own if own.is_file() else SHIPPED / f"{ANY}.json")
+
+
+ANY = "any"
+SHIPPED = Path(__file__).parent.parent / "models" / "calibration"
+
+PORTABLE = ("cycle", "mutual", "flip", "references", "shape")
+"""Signals that mean the same whatever the scale of a model's cosines."""
+
 FEWEST = 50
 """Matches that a calibration needs at least, and 10 of either outcome among them."""
 
@@ -180,17 +233,13 @@ SHRINKAGE = 0.02
 """Pull of the weights towards zero, per match: settles signals that say the same."""
 
 
-def fit(
-    model: str, signals: Signals, right: npt.ArrayLike, *, names: Sequence[str] = NAMES, about: str = ""
-) -> Calibration:
+def fit(signals: Signals, right: npt.ArrayLike, names: Sequence[str] = NAMES) -> Calibration:
     """Fit a calibration on matches whose truth is known: isotonic curves, then weights by logistic regression.
 
     Args:
-        model: what the matches were made with.
         signals: of N matches.
         right: (N,) whether each is right.
         names: the signals to use; those that are unknown for every match are left out.
-        about: what the matches are, for the record.
 
     Raises:
         InvalidInput: for too few matches, or too few of one outcome.
@@ -219,7 +268,7 @@ def fit(
     bounds = [(None, None)] + [(0, None)] * len(found)
     best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     weighed = [replace(c, weight=round(float(w), 6)) for c, w in zip(found, best[1:], strict=True) if w > 1e-4]
-    return Calibration(model, tuple(weighed), round(base, 6), round(float(best[0]), 6), about)
+    return Calibration(tuple(weighed), round(base, 6), round(float(best[0]), 6))
 
 
 def _isotonic(name: str, values: Values, truth: npt.NDArray[np.bool_], base: float) -> Curve | None:

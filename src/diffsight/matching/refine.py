@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -70,6 +70,25 @@ class Refinement:
                 f"shape {self.shape} of width {self.shape_width} does not suit the peak {self.peak}; use 0 or more, a "
                 "width above 0, and the peak window or cell"
             )
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "best": {"peak": "window", "flip": True, "shape": 4.0},
+}
+"""``plain`` nearest neighbours at the photo's resolution, as DIFT; ``best``, the most accurate on world pictures."""
+
+
+def refinement(preset: str, model: dict[str, Any], **changes: Any) -> Refinement:
+    """A preset, with a model's own settings, and with single ones replaced; None replaces nothing.
+
+    Raises:
+        InvalidInput: for an unknown preset, or a setting that does not suit.
+    """
+    if preset not in PRESETS:
+        raise InvalidInput(f"unknown preset {preset!r}; use {' or '.join(PRESETS)}")
+    given = {name: value for name, value in changes.items() if value is not None}
+    return Refinement(**{**model, **PRESETS[preset], **given})
 
 
 @dataclass(frozen=True, eq=False)

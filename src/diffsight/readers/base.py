@@ -32,6 +32,10 @@ class Reader(Protocol):
     def channels(self) -> tuple[int, ...]:
         """Channels of each part that is joined in a map, in order; one part for one network."""
 
+    @property
+    def refine(self) -> dict[str, Any]:
+        """Settings of reading off matches that suit its cosines, by name; the published ones where there is none."""
+
     def fit(self, picture: Picture) -> Fit:
         """How a photo will be laid out."""
 
@@ -87,6 +91,11 @@ class ModelReader:
     def channels(self) -> tuple[int, ...]:
         """The stage's channels."""
         return (next(tap.channels for tap in self.backbone.taps.features if tap.name == self.settings.stage),)
+
+    @property
+    def refine(self) -> dict[str, Any]:
+        """The model's."""
+        return self.backbone.card.refine
 
     def fit(self, picture: Picture) -> Fit:
         """How a photo will be laid out."""

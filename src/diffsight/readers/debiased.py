@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,6 +56,11 @@ class Debiased:
     def channels(self) -> tuple[int, ...]:
         """The reader's."""
         return self.reader.channels
+
+    @property
+    def refine(self) -> dict[str, Any]:
+        """The reader's."""
+        return self.reader.refine
 
     def fit(self, picture: Picture) -> Fit:
         """How a photo will be laid out."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,6 +55,11 @@ class Fused:
     def channels(self) -> tuple[int, ...]:
         """Of each part that is read, in order."""
         return tuple(sum(part.channels) for part in self.parts)
+
+    @property
+    def refine(self) -> dict[str, Any]:
+        """Those of the first part."""
+        return self.parts[0].refine
 
     def fit(self, picture: Picture) -> Fit:
         """How the first part lays a photo out."""

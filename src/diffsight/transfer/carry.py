@@ -13,11 +13,11 @@ from torch import Tensor
 
 from ..errors import InvalidInput
 from ..grid import Points, Size
-from ..matching.confidence import Calibration, Signals
+from ..matching.confidence import Calibrations, Signals
 from ..matching.locate import Reference, locate
 from ..matching.refine import Cells, Refinement, mirror, mirror_points, view_distance
 from ..matching.shape import FEWEST, fit_similarity
-from ..reader import Reader
+from ..readers import Reader
 from ..types import VOID, Picture, Segmentation
 from ..video.labels import boxes, objects, piece_boxes, read_mask
 from ..video.propagate import Propagation, propagate
@@ -109,7 +109,7 @@ class Carrier:
         reader: what reads photos.
         category: of the objects.
         settings: how marks are carried over.
-        calibration: from signals to the probability that a point is right.
+        calibrations: from signals to the probability that a point is right.
     """
 
     def __init__(
@@ -117,12 +117,12 @@ class Carrier:
         reader: Reader,
         category: Category,
         settings: CarrySettings,
-        calibration: Calibration,
+        calibrations: Calibrations,
     ) -> None:
         self.reader = reader
         self.category = category
         self.settings = settings
-        self.calibration = calibration
+        self.calibrations = calibrations
         self.known: list[Known] = []
 
     def learn(self, photo: AnnotatedPhoto, picture: Picture) -> None:
@@ -156,7 +156,8 @@ class Carrier:
             raise InvalidInput(f"no reference shows {self.category.name!r}; annotate one or more photos of it")
         known = self.nearest(target.coarse)
         found = locate([own.reference for own in known], target, self.settings.how, self.reader.channels)
-        sure = np.where(np.isfinite(found.points).all(axis=1), self.calibration(found.signals), np.nan)
+        chances = self.calibrations.suit(len(known))(found.signals)
+        sure = np.where(np.isfinite(found.points).all(axis=1), chances, np.nan)
         kept = np.isfinite(sure) & (np.nan_to_num(sure) >= self.settings.abstain_below)
         visibility = np.where(kept, np.where(sure >= self.settings.seen_from, VISIBLE, HIDDEN), ABSENT).astype(np.int8)
         points = np.where(kept[:, None], found.points, np.nan)

@@ -17,13 +17,11 @@ from . import masks
 from .annotations import AnnotatedPhoto, Annotations, Category, Instance
 from .coco import write_coco
 from .cvat import write_cvat
+from .join import alike
 from .label_studio import write_label_studio
 from .review import write_review
 from .tables import write_keypoint_table
 from .work import Before, Job, Labelled
-
-NEAR = 0.05
-"""Marks that moved less than this, in pixels, were not corrected: tools round what they export."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class TransferFolder:
         """Take what was checked by hand, if it differs from what was found; it is final, and a reference."""
         if self._state(photo.name).exists() and not self.corrected(photo.name):
             found = [from_facts(own, photo) for own in self._facts(photo.name)["instances"]]
-            if _alike(found, photo.instances):
+            if alike(found, photo.instances):
                 return False
         instances = [to_facts(own) for own in photo.instances]
         save_json({"instances": instances, "size": photo.size}, self._correction(photo.name))
@@ -190,22 +188,6 @@ def from_facts(facts: dict[str, Any], photo: AnnotatedPhoto) -> Instance:
         None if sure is None else np.array(sure, np.float64),
         facts["confidence"],
     )
-
-
-def _alike(found: Sequence[Instance], marked: Sequence[Instance]) -> bool:
-    """Whether marks are those that were found, but for rounding."""
-    if len(found) != len(marked):
-        return False
-    for own, other in zip(found, marked, strict=True):
-        if own.category != other.category or not np.array_equal(own.visibility, other.visibility):
-            return False
-        if not np.allclose(own.keypoints, other.keypoints, rtol=0, atol=NEAR, equal_nan=True):
-            return False
-        if own.box and other.box and not np.allclose(own.box, other.box, rtol=0, atol=NEAR):
-            return False
-        if own.mask is not None and other.mask is not None and not np.array_equal(own.mask, other.mask):
-            return False
-    return True
 
 
 def _confidence(photo: AnnotatedPhoto) -> float:

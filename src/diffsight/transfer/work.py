@@ -13,9 +13,9 @@ import torch
 
 from ..errors import InvalidInput, UnreadableFile
 from ..images import check_structure, load_picture
-from ..matching.confidence import Calibration
+from ..matching.confidence import Calibrations
 from ..matching.refine import Cells
-from ..reader import Reader
+from ..readers import Reader
 from ..segmentation.segmenter import Segmenter
 from ..types import Picture
 from .annotations import AnnotatedPhoto, Annotations
@@ -74,21 +74,25 @@ class Recipe:
     Attributes:
         references: annotated photos.
         settings: how marks are carried over.
-        calibration: from signals to probabilities.
+        calibrations: from signals to probabilities.
         reader: makes what reads photos.
         segmenter: makes what cuts photos into parts, if masks are wanted.
     """
 
     references: Annotations
     settings: CarrySettings
-    calibration: Calibration
+    calibrations: Calibrations
     reader: Callable[[], Reader]
     segmenter: Callable[[], Segmenter] | None = None
 
     def __call__(self) -> Transfer:
         """Load the networks and learn the references."""
+        return self.transfer(self.reader())
+
+    def transfer(self, reader: Reader) -> Transfer:
+        """The worker, with a reader that is open already."""
         segmenter = None if self.segmenter is None else self.segmenter()
-        return Transfer(self.reader(), self.references, self.settings, self.calibration, segmenter)
+        return Transfer(reader, self.references, self.settings, self.calibrations, segmenter)
 
 
 class Transfer:
@@ -96,14 +100,14 @@ class Transfer:
 
     Example:
         >>> references = read_annotations(Path("five.json"))
-        >>> transfer = Transfer(ModelReader.open("pocket"), references, CarrySettings(), calibration)
+        >>> transfer = Transfer(ModelReader.open("pocket"), references, CarrySettings(), Calibrations.shipped("pocket"))
         >>> photo = transfer.label("another.jpg")
 
     Args:
         reader: what reads photos.
         references: annotated photos; each category is carried on its own.
         settings: how marks are carried over.
-        calibration: from signals to the probability that a point is right.
+        calibrations: from signals to the probability that a point is right.
         segmenter: cuts photos into parts; with it objects get masks.
 
     Raises:
@@ -116,12 +120,12 @@ class Transfer:
         reader: Reader,
         references: Annotations,
         settings: CarrySettings,
-        calibration: Calibration,
+        calibrations: Calibrations,
         segmenter: Segmenter | None = None,
     ) -> None:
         self.reader = reader
         self.segmenter = segmenter
-        carriers = [Carrier(reader, category, settings, calibration) for category in references.categories]
+        carriers = [Carrier(reader, category, settings, calibrations) for category in references.categories]
         for photo in references.photos:
             picture = load_picture(photo.path)
             for carrier in carriers:
