@@ -71,8 +71,8 @@ def csv_pairs(table: Path, count: int, seed: int = 0) -> list[KeypointPair]:
 
     Args:
         table: CSV with a column ``image`` (file names beside the table) and, for each keypoint, columns ``NAME_x`` and
-            ``NAME_y`` (or ``x0``, ``y0``, ...) in pixels, empty where it is not marked, and optionally ``NAME_visible`` (0
-            or 1).
+            ``NAME_y`` (or ``x0``, ``y0``, ...) in pixels, empty where it is not marked, and optionally
+            ``NAME_visible`` (0 or 1).
         count: pairs to draw.
         seed: of the draw.
 
