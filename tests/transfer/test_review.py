@@ -47,6 +47,18 @@ def test_the_least_certain_photo_comes_first(album, folder):
     assert [own["class"] for own in page.all("g") if own.get("id")][:2] == ["sure", "doubtful hidden"]
 
 
+def test_every_row_belongs_to_a_point_of_its_own(album, folder):
+    photo = album.photos[0]
+    first = photo.instances[0]
+    lower = replace(first, confidence=0.125)
+    several = replace(photo, instances=(first, first, lower))
+    page = Page(write_review(Annotations(album.categories, (several,)), folder / "out").read_text(encoding="utf-8"))
+    rows = [own["data-point"] for own in page.all("tr") if "data-point" in own]
+    assert len(set(rows)) == len(rows) == 6
+    assert set(rows) == {own["id"] for own in page.all("g") if own.get("id")}
+    assert "dog 0.12, dog 0.62, dog 0.62" in page.words["p"]
+
+
 def test_marks_lie_on_the_photo_as_it_is_shown(album, folder):
     page = Page(write_review(album, folder / "out").read_text(encoding="utf-8"))
     shown = [own for own in page.all("svg") if own.get("role") == "img"]

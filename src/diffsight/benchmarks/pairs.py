@@ -71,7 +71,8 @@ def csv_pairs(table: Path, count: int, seed: int = 0) -> list[KeypointPair]:
 
     Args:
         table: CSV with a column ``image`` (file names beside the table) and, for each keypoint, columns ``NAME_x`` and
-            ``NAME_y`` (or ``x0``, ``y0``, ...) in pixels, and optionally ``NAME_visible`` (0 or 1).
+            ``NAME_y`` (or ``x0``, ``y0``, ...) in pixels, empty where it is not marked, and optionally
+            ``NAME_visible`` (0 or 1).
         count: pairs to draw.
         seed: of the draw.
 
@@ -84,7 +85,7 @@ def csv_pairs(table: Path, count: int, seed: int = 0) -> list[KeypointPair]:
     rows = KeypointTable.read(table)
     if len(rows) < 2:
         raise InvalidInput(f"{table} has one row only; give two photos or more")
-    points, seen = rows.points, rows.visible != 0
+    points, seen = rows.points, ~(rows.visible <= 0)  # an empty cell, NaN, counts as seen
     pictures: dict[int, Picture] = {}
     pairs = []
     rng = np.random.default_rng(seed)

@@ -74,7 +74,7 @@ class Photo:
             with Image.open(self.path) as image:
                 width, height = image.size
                 turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UnreadableFile(f"the size of {self.path} cannot be read ({reason}); give a whole photo") from None
         return (width, height) if turned else (height, width)

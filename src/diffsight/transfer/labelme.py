@@ -75,8 +75,8 @@ def read_labelme(files: Sequence[tuple[Path, dict[str, Any]]], photos: PhotoFold
     names: dict[str, dict[str, None]] = {}
     for path, facts in files:
         with written_by("LabelMe", path):
-            stated = facts.get("imageHeight"), facts.get("imageWidth")
-            photo = photos.find(facts["imagePath"], (int(stated[0]), int(stated[1])) if all(stated) else None)  # type: ignore[arg-type]
+            height, width = facts.get("imageHeight"), facts.get("imageWidth")
+            photo = photos.find(facts["imagePath"], (int(height), int(width)) if height and width else None)
             groups = [_group(shapes, photo) for shapes in _grouped(facts["shapes"], photo)]
         marked.append((photo, groups))
         for group in groups:

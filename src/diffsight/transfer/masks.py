@@ -37,8 +37,7 @@ def from_polygons(polygons: Sequence[Points], photo: AnnotatedPhoto) -> Mask:
                     "move it inside"
                 )
     codes = coco.frPyObjects([polygon.ravel().tolist() for polygon in polygons], height, width)
-    covered: Mask = coco.decode(coco.merge(codes)).astype(bool)
-    return covered
+    return from_run_lengths({"size": [height, width], "counts": coco.merge(codes)["counts"].decode("ascii")}, photo)
 
 
 def from_run_lengths(code: dict[str, Any], photo: AnnotatedPhoto) -> Mask:

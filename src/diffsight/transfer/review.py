@@ -95,9 +95,9 @@ class Card:
     level: str
 
     @property
-    def doubts(self) -> list[tuple[Thing, Mark]]:
-        """Every point with its object, the least certain first, those marked by hand last."""
-        pairs = [(thing, mark) for thing in self.things for mark in thing.marks]
+    def doubts(self) -> list[tuple[int, Mark]]:
+        """Every point with its object's number, from 1; the least certain first, those marked by hand last."""
+        pairs = [(number, mark) for number, thing in enumerate(self.things, start=1) for mark in thing.marks]
         return sorted(pairs, key=lambda pair: _rank(pair[1].confidence))
 
 
@@ -146,10 +146,8 @@ def _rank(confidence: float | None) -> float:
 def _card(photo: AnnotatedPhoto, annotations: Annotations, picture: str) -> Card:
     height, width = photo.size
     scale = SIDE / max(width, height)
-    things = tuple(
-        _thing(instance, annotations.category(instance.category), scale)
-        for instance in sorted(photo.instances, key=lambda own: _rank(own.confidence))
-    )
+    found = [_thing(own, annotations.category(own.category), scale) for own in photo.instances]
+    things = tuple(sorted(found, key=lambda thing: _rank(thing.confidence)))
     sure = min((thing.confidence for thing in things), key=_rank) if things else 0.0
     return Card(photo.name, picture, (round(width * scale, 2), round(height * scale, 2)), things, sure, level(sure))
 
