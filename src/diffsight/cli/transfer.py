@@ -82,7 +82,8 @@ def transfer(
     preset: Annotated[str, typer.Option(help="best, or plain: nearest neighbours at the photo's resolution.")] = "best",
     votes: Annotated[int, typer.Option(help="References asked about a photo: those most like it.")] = 8,
     flip: Annotated[
-        bool | None, typer.Option("--flip/--no-flip", help="Also try references mirrored, left and right exchanged.")
+        bool | None,
+        typer.Option("--flip/--no-flip", help="Also try references mirrored; left out: if that helps them."),
     ] = None,
     shape: Annotated[
         float | None, typer.Option(help="How strongly points keep their arrangement; 0 finds each on its own.")
@@ -136,8 +137,8 @@ def transfer(
     _check_corrections(corrections, targets)
     opener = OpenReader(model, device, dtype, store, prompt, seed)
     reader = opener()
-    how = refinement(preset, reader.refine, flip=flip, shape=shape, window=window, temperature=temperature)
-    settings = CarrySettings(how, votes, abstain_below)
+    how = refinement(preset, reader.refine, shape=shape, window=window, temperature=temperature)
+    settings = CarrySettings(how, {None: "auto", True: "on", False: "off"}[flip], votes, abstain_below)  # type: ignore[arg-type]
     calibrations = Calibrations.shipped(reader.name) if calibration is None else Calibrations.load(calibration)
     cutter = OpenSegmenter(segmenter or model, device, dtype) if masks else None
     facts = {

@@ -74,7 +74,7 @@ class Refinement:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "best": {"peak": "window", "flip": True, "shape": 4.0},
+    "best": {"peak": "window", "shape": 4.0},
 }
 """``plain`` nearest neighbours at the photo's resolution, as DIFT; ``best``, the most accurate on world pictures."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,11 @@ from .annotations import ABSENT, HIDDEN, VISIBLE, AnnotatedPhoto, Box, Category,
 SPREAD = Propagation(radius=10_000, top=15, temperature=0.05)
 """Every cell takes the labels of the cells most like it in any reference."""
 
+Flip = Literal["auto", "on", "off"]
+
+RIGHT = 0.1
+"""A reference's point is found by the others if it lies within this fraction of the points' extent."""
+
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_]+")
 """A word in any writing: ``left_eye``, ``leftEye``, ``LEye``, ``L eye``."""
 
@@ -37,18 +43,23 @@ class CarrySettings:
     """How marks are carried over.
 
     Attributes:
-        how: how points are found.
+        how: how points are found; its ``flip`` is chosen by the next.
+        flip: ``on`` also tries references mirrored, ``off`` does not; ``auto`` does what finds the references' points
+            in each other better, and does not with one reference alone.
         votes: references that are asked about a photo: those most like it.
         abstain_below: points less sure than this are left out, 0 to 1.
         seen_from: points at least as sure as this are called visible, others hidden.
     """
 
     how: Refinement = field(default_factory=Refinement)
+    flip: Flip = "auto"
     votes: int = 8
     abstain_below: float = 0.0
     seen_from: float = 0.4
 
     def __post_init__(self) -> None:
+        if self.flip not in get_args(Flip):
+            raise InvalidInput(f"unknown flip {self.flip!r}; use {', '.join(get_args(Flip))}")
         if self.votes < 1:
             raise InvalidInput(f"{self.votes} references cannot vote; use 1 or more")
         for name in ("abstain_below", "seen_from"):
@@ -124,13 +135,17 @@ class Carrier:
         self.settings = settings
         self.calibrations = calibrations
         self.known: list[Known] = []
+        self._flips: bool | None = None
 
     def learn(self, photo: AnnotatedPhoto, picture: Picture) -> None:
         """Take a photo's objects of the category as references."""
+        self._flips = None
         instances = [own for own in photo.instances if own.category == self.category.name]
         if not instances:
             return
-        plain, *others = map(Cells.of, self.reader.read([picture, mirror(picture)][: 1 + self.settings.how.flip]))
+        plain, *others = map(
+            Cells.of, self.reader.read([picture] if self.settings.flip == "off" else [picture, mirror(picture)])
+        )
         mirrored = others[0] if others else None
         for instance in instances:
             points = np.where(instance.visibility[:, None] == VISIBLE, instance.keypoints, np.nan)
@@ -155,7 +170,8 @@ class Carrier:
         if not self.known:
             raise InvalidInput(f"no reference shows {self.category.name!r}; annotate one or more photos of it")
         known = self.nearest(target.coarse)
-        found = locate([own.reference for own in known], target, self.settings.how, self.reader.channels)
+        how = replace(self.settings.how, flip=self.flips)
+        found = locate([own.reference for own in known], target, how, self.reader.channels)
         chances = self.calibrations.suit(len(known))(found.signals)
         sure = np.where(np.isfinite(found.points).all(axis=1), chances, np.nan)
         kept = np.isfinite(sure) & (np.nan_to_num(sure) >= self.settings.abstain_below)
@@ -177,6 +193,26 @@ class Carrier:
             confidence=whole,
         )
         return Carried(instance, found.signals, tuple(own.key for own in known))
+
+    @property
+    def flips(self) -> bool:
+        """Whether mirrored references are tried; learnt from the references if that is left to them."""
+        if self.settings.flip != "auto":
+            return self.settings.flip == "on"
+        if self._flips is None:
+            self._flips = len(self.known) > 1 and self._agreement(flip=True) > self._agreement(flip=False)
+        return self._flips
+
+    def _agreement(self, flip: bool) -> float:
+        """The share of points that the references find in each other, each by the others that vote on it."""
+        how, right = replace(self.settings.how, flip=flip), []
+        for own in self.known[: self.settings.votes]:
+            view = own.reference.plain
+            others = [other.reference for other in self.known[: self.settings.votes] if other is not own]
+            found = locate(others, view.cells, how).points
+            far = np.linalg.norm(found - view.points, axis=1)
+            right.append(far[np.isfinite(far)] <= RIGHT * np.ptp(view.points[view.known], axis=0).max(initial=0))
+        return float(np.concatenate(right).mean()) if any(map(len, right)) else 0.0
 
     def nearest(self, coarse: Tensor) -> list[Known]:
         """The references that vote on a photo, by its ``Cells.coarse``: those with the view most like it."""

@@ -29,7 +29,7 @@ class Before:
     """What is known of a photo from a run before.
 
     Attributes:
-        used: keys of the references that voted, by category.
+        used: keys of the references that voted, by category, and whether their mirror images were tried.
         coarse: (n, C) what ``Cells.coarse`` was, to compare new references with.
     """
 
@@ -161,4 +161,7 @@ class Transfer:
         return AnnotatedPhoto(name or picture.name, picture.path or Path(), picture.size, instances), target
 
     def _votes_by(self, coarse: torch.Tensor) -> dict[str, tuple[str, ...]]:
-        return {own.category.name: tuple(sorted(known.key for known in own.nearest(coarse))) for own in self.carriers}
+        return {
+            own.category.name: (*sorted(known.key for known in own.nearest(coarse)), *(["mirrored"] * own.flips))
+            for own in self.carriers
+        }
