@@ -44,8 +44,8 @@ class CarrySettings:
 
     Attributes:
         how: how points are found; its ``flip`` is chosen by the next.
-        flip: ``on`` also tries references mirrored, ``off`` does not; ``auto`` does what finds the references' points
-            in each other better, and does not with one reference alone.
+        flip: ``on`` also tries references mirrored, ``off`` does not; ``auto`` does where names tell left from right,
+            and else if that finds the references' points in each other better, which needs two of them.
         votes: references that are asked about a photo: those most like it.
         abstain_below: points less sure than this are left out, 0 to 1.
         seen_from: points at least as sure as this are called visible, others hidden.
@@ -135,6 +135,7 @@ class Carrier:
         self.settings = settings
         self.calibrations = calibrations
         self.known: list[Known] = []
+        self._swap = other_sides(category.keypoints)
         self._flips: bool | None = None
 
     def learn(self, photo: AnnotatedPhoto, picture: Picture) -> None:
@@ -149,8 +150,7 @@ class Carrier:
         mirrored = others[0] if others else None
         for instance in instances:
             points = np.where(instance.visibility[:, None] == VISIBLE, instance.keypoints, np.nan)
-            swap = other_sides(self.category.keypoints)
-            reference = Reference.of(plain, points, mirrored, swap, self.settings.how.sampling)
+            reference = Reference.of(plain, points, mirrored, self._swap, self.settings.how.sampling)
             self.known.append(Known(_key(photo, instance), instance, reference, _cell_labels(instance, photo, plain)))
 
     def read(self, picture: Picture) -> Cells:
@@ -200,7 +200,9 @@ class Carrier:
         if self.settings.flip != "auto":
             return self.settings.flip == "on"
         if self._flips is None:
-            self._flips = len(self.known) > 1 and self._agreement(flip=True) > self._agreement(flip=False)
+            sided = self._swap != tuple(range(len(self._swap)))
+            several = len(self.known) > 1
+            self._flips = sided or (several and self._agreement(flip=True) > self._agreement(flip=False))
         return self._flips
 
     def _agreement(self, flip: bool) -> float:
