@@ -137,6 +137,14 @@ def test_resampling_keeps_places(kind, size):
     torch.testing.assert_close(found[:, within], wanted[:, within], atol=1e-3, rtol=0)
 
 
+def test_equal_grids_of_other_layouts_are_resampled():
+    """A photo that is twice as wide as high fills half the rows of a padded input, and all of a stretched one."""
+    stretched, padded = (Fit.make(kind, (40, 80), (80, 80)) for kind in ("stretch", "pad"))
+    rows = torch.arange(8.0)[None, :, None].expand(1, 8, 8)
+    found = resample(one_stage(stretched, "row", rows), padded, (8, 8))
+    torch.testing.assert_close(found[0, :, 3], torch.tensor([0.0, 0.0, 0.5, 2.5, 4.5, 6.5, 7.0, 7.0]))
+
+
 def test_resampling_to_its_own_cells_changes_nothing(parts, pictures):
     (reading,) = parts[0].read(pictures[:1])
     assert resample(reading, reading.fit, reading.grid()) is reading.feature()

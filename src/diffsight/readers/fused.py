@@ -27,7 +27,7 @@ class Fused:
     either alone (Zhang et al., 2023, arXiv 2305.15347; 2024, arXiv 2311.17034).
 
     Each part is brought to the first one's grid, by where its cells lie in the photo, and normalised there; the papers
-    take the coarsest grid, so the part that has it comes first. Parts of weight 0 are neither read nor held.
+    take the coarsest grid, so the part that has it comes first. Parts of weight 0 are left out from the start.
 
     Args:
         parts: what reads; they may lay photos out differently.
