@@ -11,7 +11,7 @@ import typer
 
 from ..errors import InvalidInput
 from ..files import check_writable, save_json
-from . import bench_run
+from . import bench_run, bench_transfer
 from .options import Device, Dtype, Model
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ Change = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     bench_run.register(bench)
+    bench_transfer.register(app, bench)
     app.add_typer(bench, name="bench")
 
 

@@ -13,7 +13,7 @@ from ..engine import Loaded, check_engine, run
 from ..errors import InvalidInput
 from ..files import check_writable, file_digest, save_json
 from .inputs import collect, refuse_other_run
-from .options import Device, Dtype, Engine, Model, Prompt, Seed, Store, Workers
+from .options import Device, Dtype, Engine, Prompt, Seed, Store, Workers
 
 if TYPE_CHECKING:
     from ..readers import Reader
@@ -78,7 +78,9 @@ def transfer(
         typer.Option(metavar="FILE", help="Photos of FOLDER that you have corrected; they become references."),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results.")] = Path("transferred"),
-    model: Model = "pocket",
+    model: Annotated[
+        str, typer.Option(help="A recipe, such as pocket+ or diffusion+dino, or what --model else takes.")
+    ] = "pocket+",
     preset: Annotated[str, typer.Option(help="best, or plain: nearest neighbours at the photo's resolution.")] = "best",
     votes: Annotated[int, typer.Option(help="References asked about a photo: those most like it.")] = 8,
     flip: Annotated[

@@ -3,7 +3,7 @@
 from .base import ModelReader, Reader
 from .debiased import Debiased
 from .fused import Fused
-from .recipes import CHOICES, RECIPES, Part, Recipe, open_reader
+from .recipes import CHOICES, RECIPES, Part, Recipe, open_reader, single
 from .stages import Stages
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "Recipe",
     "Stages",
     "open_reader",
+    "single",
 ]

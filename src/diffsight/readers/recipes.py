@@ -135,6 +135,12 @@ def open_reader(
     return Fused(parts, [part.weight for part in recipe.parts] if weights is None else weights, name)
 
 
+def single(name: str) -> str:
+    """The first model of a recipe, or the name itself."""
+    name = pick(name)
+    return RECIPES[name].models[0] if name in RECIPES else name
+
+
 def pick(name: str) -> str:
     """The recipe that a choice stands for on this machine; other names as they are."""
     if name not in CHOICES:
