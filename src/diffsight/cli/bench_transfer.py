@@ -88,6 +88,7 @@ def calibrate(
         list[int] | None, typer.Option(metavar="N", help="Annotated photos that vote; repeat for more. [default: 5]")
     ] = None,
     targets: Annotated[int, typer.Option(help="World pictures of each category to check.")] = 100,
+    preset: Annotated[str, typer.Option(help="best or plain, as `diffsight transfer` has it.")] = "best",
     portable: Annotated[
         bool, typer.Option("--portable", help="Use only signals that mean the same for every model.")
     ] = False,
@@ -109,7 +110,7 @@ def calibrate(
     jobs = _jobs(annotations, photos, category, max(counts), targets, first=TUNING)
     about = "world pictures of tuning seeds" if annotations is None else annotations.name
     reader = open_reader(model, device=device, dtype=dtype)
-    how = refinement("best", reader.refine)
+    how = refinement(preset, reader.refine)
     found = fit_calibrations(jobs, reader, how, counts, about, portable=portable)
     found.save(out)
     print(out)
