@@ -155,19 +155,22 @@ class Matches:
         matched: (N, 2) points (x, y) of the target photo, likewise.
         score: (N,) similarity of each match; for cosine in [-1, 1].
         mutual: (N,) whether the match leads back to its query, within a grid cell; None if that was not asked.
+        confidence: (N,) how likely each match is right, 0 to 1; None if that was not asked.
     """
 
     query: Points
     matched: Points
     score: npt.NDArray[np.float64]
     mutual: npt.NDArray[np.bool_] | None = None
+    confidence: npt.NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.query)
 
     def __getitem__(self, keep: slice | npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Matches:
         mutual = None if self.mutual is None else self.mutual[keep]
-        return Matches(self.query[keep], self.matched[keep], self.score[keep], mutual)
+        confidence = None if self.confidence is None else self.confidence[keep]
+        return Matches(self.query[keep], self.matched[keep], self.score[keep], mutual, confidence)
 
     @property
     def one_way(self) -> npt.NDArray[np.bool_]:

@@ -104,7 +104,7 @@ class _Points:
     def __init__(self, backbone: Backbone, method: str, changes: dict[str, Any]) -> None:
         self.matcher = Matcher(backbone, **changes)
         self.match = nearest.match if method == "dift" else _by_mls
-        self.settings: dict[str, Any] = {"reading": asdict(self.matcher.settings)}
+        self.settings: dict[str, Any] = {"reading": self.matcher.reader.record}
         if method == "mls":
             self.settings["fewer than 3 best buddies"] = "nearest neighbours"
         self.shelf: Shelf[Photo, Picture, Reading] = Shelf(
@@ -171,7 +171,7 @@ class _Planes:
         self.aligner = Aligner(backbone, keypoints=DETECTOR, **changes)
         own = self.aligner
         facts = {"keypoints": DETECTOR, "count": own.count, "matching": asdict(own.matching)}
-        self.settings = {"reading": asdict(own.matcher.settings), **facts, "estimation": asdict(own.estimation)}
+        self.settings = {"reading": own.matcher.reader.record, **facts, "estimation": asdict(own.estimation)}
         self.shelf: Shelf[Photo, Picture, View] = Shelf(
             Photo.load, self.aligner.view, lambda view: _reading_bytes(view.reading)
         )

@@ -191,12 +191,8 @@ class Remembered:
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
-        self.name, self.fingerprint, self.channels, self.refine = (
-            reader.name,
-            reader.fingerprint,
-            reader.channels,
-            reader.refine,
-        )
+        self.name, self.fingerprint, self.record = reader.name, reader.fingerprint, reader.record
+        self.channels, self.refine = reader.channels, reader.refine
         self.readings: dict[str, Reading] = {}
 
     def fit(self, picture: Picture) -> Fit:

@@ -30,6 +30,7 @@ def demo(
 
     from PIL import Image
 
+    from ..backbones.registry import load
     from ..draw import Panel, draw_panels, draw_segments, draw_sheet, panel_size, save_picture
     from ..images import load_picture
     from ..matching.matcher import Matcher
@@ -37,8 +38,8 @@ def demo(
     from ..types import Picture
     from ..world import RESERVED, make_pair, make_scene
 
-    matcher = Matcher("pocket")
-    segmenter = Segmenter(matcher.backbone)
+    backbone = load("pocket")
+    matcher, segmenter = Matcher(backbone), Segmenter(backbone)
 
     def show(name: str, source: Picture, target: Picture, points: np.ndarray | None) -> None:
         prepared = matcher.source(source, points)

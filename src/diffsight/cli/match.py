@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ..backbones.base import Backbone
     from ..grid import Size
+    from ..matching.matcher import Matcher
     from ..types import Matches, Picture, Reading
 
 
@@ -88,6 +89,12 @@ def match(
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
     heat: Annotated[bool, typer.Option("--heat", help="Also draw a heat map for each point and photo.")] = False,
     top: Annotated[int, typer.Option(help="Also list the best TOP places for each point.")] = 1,
+    preset: Annotated[
+        str,
+        typer.Option(help="dift: plain, nearest neighbours; best, points keep their arrangement."),
+    ] = "plain",
+    flip: Annotated[bool, typer.Option("--flip", help="dift: also try A mirrored, left and right exchanged.")] = False,
+    abstain_below: Annotated[float, typer.Option(help="dift: leave out matches less sure than this, 0 to 1.")] = 0.0,
     prompt: Prompt = None,
     size: Side = None,
     fit: Fitting = None,
@@ -115,6 +122,10 @@ def match(
     own_model, way = BASELINES.get(method.lower(), ("pocket", method))
     if way not in ("dift", "mls", "prompt"):
         raise InvalidInput(f"unknown method {method!r}; use dift, mls, prompt, {', '.join(BASELINES)}")
+    if way != "dift" and (preset != "plain" or flip or abstain_below):
+        raise InvalidInput(f"--preset, --flip and --abstain-below do not suit --method {method}; leave them out")
+    if not 0 <= abstain_below <= 1:
+        raise InvalidInput(f"--abstain-below {abstain_below} does not suit; use 0 to 1")
     if way == "mls" and (heat or top > 1):
         raise InvalidInput(f"--heat and --top do not suit --method {method}; leave them out")
     asked = read_points(points) if points else [parse_point(text) for text in point or []] or None
@@ -124,6 +135,7 @@ def match(
 
     from ..backbones.registry import load
     from ..images import load_picture
+    from ..matching.matcher import Matcher
 
     pictures = [load_picture(path) for path in photos]
     changes: dict[str, Any] = {
@@ -134,20 +146,24 @@ def match(
         "timestep": timestep,
         "ensemble": ensemble,
     }
-    backbone = load(model or own_model, device=device, dtype=dtype)
+    name = model or own_model
     if way != "prompt":
-        mls = way == "mls"
-        found = _by_features(backbone, pictures, asked, top, mls, task=task, store=store, seed=seed, **changes)
+        given = {key: value for key, value in changes.items() if value is not None}
+        places: dict[str, Any] = {"device": device, "dtype": dtype, "store": store}
+        matcher = Matcher(name, task=task, refine=preset, flip=flip, **places, seed=seed, **given)
+        found = _by_features(matcher, pictures, asked, top, way == "mls", abstain_below)
+        name = matcher.reader.name
     else:
-        for name, value in {**changes, "store": store, "top": top if top > 1 else None}.items():
-            if value is not None and name != "size":
-                raise InvalidInput(f"--{name} does not suit --method prompt; use `diffsight prompt` for its settings")
-        found = _by_prompt(backbone, pictures, asked, size, seed)
+        backbone = load(name, device=device, dtype=dtype)
+        for option, value in {**changes, "store": store, "top": top if top > 1 else None}.items():
+            if value is not None and option != "size":
+                raise InvalidInput(f"--{option} does not suit --method prompt; use `diffsight prompt` for its settings")
+        found, name = _by_prompt(backbone, pictures, asked, size, seed), backbone.card.name
     rows = [row for item in found for row in _rows(item)]
     _write(out, pictures[0], found, rows, heat)
     report = {
         "source": str(photos[0]),
-        "model": backbone.card.name,
+        "model": name,
         "method": method,
         "task": task if way != "prompt" else None,
         "convention": CONVENTION,
@@ -160,12 +176,10 @@ def match(
 
 
 def _by_features(
-    backbone: Backbone, pictures: list[Picture], asked: Points | None, top: int, mls: bool, **options: Any
+    matcher: Matcher, pictures: list[Picture], asked: Points | None, top: int, mls: bool, abstain_below: float
 ) -> list[_Found]:
-    from ..matching.matcher import Matcher
     from ..matching.mls import transfer
 
-    matcher = Matcher(backbone, **options)
     source = matcher.source(pictures[0], asked)
     found = []
     for name, picture in zip(_names(pictures[1:]), pictures[1:], strict=True):
@@ -174,7 +188,9 @@ def _by_features(
             matches = transfer(source.reading, reading, matcher.points_for(source, reading))
         else:
             matches = matcher.match(source, reading)
-        if len(matches) == 0:
+            if abstain_below and matches.confidence is not None:
+                matches = matches[matches.confidence >= abstain_below]
+        if len(matches) == 0 and not abstain_below:
             raise InvalidInput(
                 f"no point of {pictures[0].path} matches {picture.path} both ways; name points with --point X,Y"
             )
@@ -232,6 +248,7 @@ def _rows(item: _Found) -> list[dict[str, Any]]:
             "matched_x": float(one.matched[rank - 1, 0]),
             "matched_y": float(one.matched[rank - 1, 1]),
             "score": round(float(one.score[rank - 1]), 5),
+            "confidence": None if one.confidence is None else round(float(one.confidence[rank - 1]), 4),
             "mutual": None if one.mutual is None else bool(one.mutual[rank - 1]),
         }
         for number, one in enumerate(item.best, start=1)
@@ -264,14 +281,14 @@ def _write(out: Path, source: Picture, found: list[_Found], rows: list[dict[str,
     save_json({"convention": CONVENTION, "matches": rows}, out / "matches.json")
 
 
-COLUMNS = ("target", "point", "rank", "x", "y", "matched_x", "matched_y", "score", "mutual")
+COLUMNS = ("target", "point", "rank", "x", "y", "matched_x", "matched_y", "score", "confidence", "mutual")
 
 
 def _print_table(rows: list[dict[str, Any]], out: Path, found: list[_Found]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("point", "in A", "in", "found at", "score", "both ways")
+    table = Table("point", "in A", "in", "found at", "score", "confidence", "both ways")
     for row in rows:
         table.add_row(
             str(row["point"]),
@@ -279,6 +296,7 @@ def _print_table(rows: list[dict[str, Any]], out: Path, found: list[_Found]) -> 
             Path(row["target"]).name,
             f"{row['matched_x']:.1f}, {row['matched_y']:.1f}",
             f"{row['score']:.3f}",
+            "-" if row["confidence"] is None else f"{row['confidence']:.2f}",
             {True: "yes", False: "no", None: "not asked"}[row["mutual"]],
         )
     Console().print(table)

@@ -82,7 +82,7 @@ class Aligner:
         """
         picture = load_picture(photo)
         check_structure(picture)
-        fit = self.matcher.probe.fit(picture, self.matcher.settings)
+        fit = self.matcher.reader.fit(picture)
         if keypoints is None:
             found = detect(picture, self.detector, self.count)
             top, bottom, left, right = fit.window

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 from torch import Tensor
 
-from ..backbones.base import Backbone, adjust
-from ..backbones.registry import load, task_settings
+from ..backbones.base import Backbone
 from ..grid import Points
 from ..images import load_picture
-from ..probe import Probe
+from ..readers import Reader, open_reader
 from ..types import Matches, Picture, Reading
 from . import nearest
+from .confidence import Calibrations, Signals
+from .locate import Reference, locate
+from .refine import Cells, Refinement, mirror, refinement
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,13 @@ class Source:
         picture: the photo.
         reading: what the network saw in it.
         points: (N, 2) as (x, y) in its pixels; None to suggest points for each target.
+        mirrored: what the network saw in its mirror image, where matching tries that.
     """
 
     picture: Picture
     reading: Reading
     points: Points | None
+    mirrored: Reading | None = None
 
 
 class Matcher:
@@ -42,12 +46,16 @@ class Matcher:
         >>> matches = matcher.match(source, "b.jpg")
 
     Args:
-        model: a loaded backbone, or what ``diffsight.load`` takes.
+        model: a loaded backbone; or what ``diffsight.load`` takes, or the name of a recipe that joins several maps
+            (``pocket+``, ``sd+dino``, ...).
         task: ``semantic``, ``geometric`` or ``temporal``; chooses the model's settings.
+        refine: how matches are read off: ``plain`` (DIFT), ``best``, or settings.
+        flip: also try the mirrored source, where that is more like the target; left and right change places then.
+        calibrations: from signals to the probability that a match is right; those shipped for the model if left out.
         device, dtype: for a model that is still to be loaded; what suits the machine if left out.
         store: a folder that keeps readings across runs.
         **changes: single settings that replace the task's: stage, timestep, ensemble, size, fit, prompt, noise,
-            posterior, seed.
+            posterior, seed; of a recipe, prompt, seed, ensemble and weights.
 
     Raises:
         InvalidInput: for an unknown model, task or setting.
@@ -59,19 +67,23 @@ class Matcher:
         model: Backbone | str | Path = "pocket",
         *,
         task: str = "semantic",
+        refine: str | Refinement = "plain",
+        flip: bool = False,
+        calibrations: Calibrations | None = None,
         device: str | None = None,
         dtype: str | None = None,
         store: Path | None = None,
         **changes: Any,
     ) -> None:
-        self.backbone = load(model, device=device, dtype=dtype) if isinstance(model, str | Path) else model
-        self.settings = adjust(task_settings(self.backbone.card, task), changes)
-        self.probe = Probe(self.backbone, store=store)
+        self.reader: Reader = open_reader(model, task, device=device, dtype=dtype, store=store, **changes)
+        how = refinement(refine, self.reader.refine) if isinstance(refine, str) else refine
+        self.how = replace(how, flip=flip or how.flip)
+        self.calibrations = Calibrations.shipped(self.reader.name) if calibrations is None else calibrations
 
     def read(self, photo: Any) -> tuple[Picture, Reading]:
         """Load a photo and read it."""
         picture = load_picture(photo)
-        return picture, self.probe.read([picture], self.settings)[0]
+        return picture, self.reader.read([picture])[0]
 
     def source(self, photo: Any, points: npt.ArrayLike | None = None) -> Source:
         """Read the photo that the points lie in.
@@ -85,13 +97,31 @@ class Matcher:
         """
         picture = load_picture(photo)
         if points is not None:
-            points = self.probe.fit(picture, self.settings).check_points(points)
-        return Source(picture, self.probe.read([picture], self.settings)[0], points)
+            points = self.reader.fit(picture).check_points(points)
+        reading, *mirrored = self.reader.read([picture, mirror(picture)] if self.how.flip else [picture])
+        return Source(picture, reading, points, *mirrored)
 
     def match(self, source: Source, target: Any) -> Matches:
-        """Find the source's points in another photo: a path, array or a photo read before."""
+        """Find the source's points in another photo: a path, array or a photo read before.
+
+        The score is the cosine at the match; confidence is the probability that the match is right, as far as the
+        model was calibrated.
+        """
         reading = target if isinstance(target, Reading) else self.read(target)[1]
-        return nearest.match(source.reading, reading, self.points_for(source, reading))
+        return self.find(source, reading)[0]
+
+    def find(self, source: Source, target: Reading) -> tuple[Matches, Signals]:
+        """Likewise in a photo that was read, with all that speaks for and against each match."""
+        points = self.points_for(source, target)
+        mirrored = None if source.mirrored is None else Cells.of(source.mirrored)
+        reference = Reference.of(Cells.of(source.reading), points, mirrored, sampling=self.how.sampling)
+        cells = Cells.of(target)
+        found = locate([reference], cells, self.how, self.reader.channels)
+        view = reference.views[int(found.flipped[0])]
+        score = (view.vectors * cells.describe(found.points)).sum(dim=1).double().cpu().numpy()
+        is_plain = self.how == Refinement(**{**self.reader.refine})
+        confidence = self.calibrations.suit(0 if is_plain else 1)(found.signals)
+        return Matches(points, found.points, score, found.signals.mutual == 1, confidence), found.signals
 
     def match_top(self, source: Source, target: Reading, points: Points, count: int) -> list[Matches]:
         """The ``count`` best places for each point, one ``Matches`` a point, best first."""

@@ -36,6 +36,10 @@ class Reader(Protocol):
     def refine(self) -> dict[str, Any]:
         """Settings of reading off matches that suit its cosines, by name; the published ones where there is none."""
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """How photos are read, for the record of a run."""
+
     def fit(self, picture: Picture) -> Fit:
         """How a photo will be laid out."""
 
@@ -96,6 +100,11 @@ class ModelReader:
     def refine(self) -> dict[str, Any]:
         """The model's."""
         return self.backbone.card.refine
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The settings."""
+        return asdict(self.settings)
 
     def fit(self, picture: Picture) -> Fit:
         """How a photo will be laid out."""

@@ -62,6 +62,11 @@ class Debiased:
         """The reader's."""
         return self.reader.refine
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """The reader's, with the rank."""
+        return {**self.reader.record, "debias": self.rank}
+
     def fit(self, picture: Picture) -> Fit:
         """How a photo will be laid out."""
         return self.reader.fit(picture)

@@ -61,6 +61,12 @@ class Fused:
         """Those of the first part."""
         return self.parts[0].refine
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """Each part's, with its weight."""
+        parts = zip(self.parts, self.weights, strict=True)
+        return {"parts": [{"name": part.name, "weight": weight, **part.record} for part, weight in parts]}
+
     def fit(self, picture: Picture) -> Fit:
         """How the first part lays a photo out."""
         return self.parts[0].fit(picture)

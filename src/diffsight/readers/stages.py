@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -56,6 +57,11 @@ class Stages(ModelReader):
         """Of all stages together: they are one part."""
         width = {tap.name: tap.channels for tap in self.backbone.taps.features}
         return (sum(width[stage] for stage in self.taps.features),)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The settings, and the stages."""
+        return {**super().record, "stages": list(self.taps.features), "even": self.even}
 
     def read(self, pictures: Sequence[Picture]) -> list[Reading]:
         """Read each photo once; the stage of its map is called by all their names."""
