@@ -17,7 +17,7 @@ import pytest
 
 from diffsight import engine
 from diffsight.cli import run as command
-from diffsight.engine import Loaded, check_engine, run
+from diffsight.engine import Loaded, run
 from diffsight.errors import InvalidInput, UnreadableFile
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'diffsight[ray]'")
