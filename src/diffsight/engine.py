@@ -21,8 +21,9 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -44,6 +45,9 @@ Recipe = Callable[[], Worker[Item, Result]]
 
 CHUNK = 16
 """Neighbouring items that a worker on a cluster takes at once, at most."""
+
+HANDOVER = 1.0
+"""Seconds after which a worker on a cluster hands over what it has."""
 
 QUIET = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",
@@ -170,7 +174,7 @@ def _on_ray(
         context = ray.data.DataContext.get_current()
         context.execution_options.preserve_order = True
         context.enable_progress_bars = False
-        context.target_max_block_size = 1  # every result comes as soon as it is there
+        context.target_max_block_size = 1  # what a worker hands over comes at once
         answers = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             _Actor,
             fn_constructor_args=(recipe, threads, Path.cwd()),
@@ -181,9 +185,9 @@ def _on_ray(
         )
         batches = iter(answers.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
         with closing(batches):
-            packed = chain.from_iterable(batch["answer"].to_pylist() for batch in batches)
-            for item, answer in zip(items, packed, strict=True):
-                result = ray.cloudpickle.loads(answer)
+            packed = chain.from_iterable(batch["answers"].to_pylist() for batch in batches)
+            results = chain.from_iterable(map(ray.cloudpickle.loads, packed))
+            for item, result in zip(items, results, strict=True):
                 if isinstance(result, _Failure):
                     raise result.error
                 yield item, result
@@ -255,6 +259,18 @@ class _Failure:
     error: Exception
 
 
+def _grouped(answers: Iterable[Any]) -> Iterator[list[Any]]:
+    """Answers put together until ``HANDOVER`` seconds have gone by, as Ray takes its time for each piece."""
+    group, since = [], time.monotonic()
+    for answer in answers:
+        group.append(answer)
+        if time.monotonic() - since > HANDOVER:
+            yield group
+            group, since = [], time.monotonic()
+    if group:
+        yield group
+
+
 class _Actor:
     """A worker on a cluster, as Ray Data calls it: packed items in, packed answers out."""
 
@@ -266,13 +282,13 @@ class _Actor:
         self.worker: Worker[Any, Any] | None = None
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """Answer the items of a batch, one by one."""
+        """Answer the items of a batch."""
         import pyarrow as pa
         from ray import cloudpickle
 
         for packed in batch["items"].to_pylist():
-            for answer in self._answers(cloudpickle.loads(packed)):
-                yield pa.table({"answer": pa.array([cloudpickle.dumps(answer)], pa.large_binary())})
+            for answers in _grouped(self._answers(cloudpickle.loads(packed))):
+                yield pa.table({"answers": pa.array([cloudpickle.dumps(answers)], pa.large_binary())})
 
     def _answers(self, items: Sequence[Any]) -> Iterator[Any]:
         for number, item in enumerate(items):
