@@ -20,14 +20,17 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, get_args, runtime_checkable
 
-from .errors import InvalidInput
+from .errors import InvalidInput, UnreadableFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,6 +45,9 @@ Recipe = Callable[[], Worker[Item, Result]]
 
 CHUNK = 16
 """Neighbouring items that a worker on a cluster takes at once, at most."""
+
+HANDOVER = 1.0
+"""Seconds after which a worker on a cluster hands over what it has."""
 
 QUIET = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",
@@ -168,10 +174,10 @@ def _on_ray(
         context = ray.data.DataContext.get_current()
         context.execution_options.preserve_order = True
         context.enable_progress_bars = False
-        context.target_max_block_size = 1  # every result comes as soon as it is there
+        context.target_max_block_size = 1  # what a worker hands over comes at once
         answers = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             _Actor,
-            fn_constructor_args=(recipe, threads),
+            fn_constructor_args=(recipe, threads, Path.cwd()),
             compute=ray.data.ActorPoolStrategy(size=min(count, len(rows))),
             batch_size=1,
             batch_format="pyarrow",
@@ -179,9 +185,9 @@ def _on_ray(
         )
         batches = iter(answers.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
         with closing(batches):
-            packed = chain.from_iterable(batch["answer"].to_pylist() for batch in batches)
-            for item, answer in zip(items, packed, strict=True):
-                result = ray.cloudpickle.loads(answer)
+            packed = chain.from_iterable(batch["answers"].to_pylist() for batch in batches)
+            results = chain.from_iterable(map(ray.cloudpickle.loads, packed))
+            for item, result in zip(items, results, strict=True):
                 if isinstance(result, _Failure):
                     raise result.error
                 yield item, result
@@ -210,15 +216,27 @@ def _cluster(cores: int) -> Iterator[None]:
     address = os.environ.get("RAY_ADDRESS", "local")
     own = {"num_cpus": max(cores, os.cpu_count() or 1), "include_dashboard": False} if address == "local" else {}
     try:
+        _knock(address)
         with _silence():
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InvalidInput(f"no Ray cluster at RAY_ADDRESS={address} ({reason}); start one, or unset it") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Say at once that nobody answers at HOST:PORT, where Ray would wait for minutes.
+
+    Raises:
+        OSError: if so.
+    """
+    host, _, port = address.rpartition(":")
+    if port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 @contextmanager
@@ -241,33 +259,56 @@ class _Failure:
     error: Exception
 
 
+def _grouped(answers: Iterable[Any]) -> Iterator[list[Any]]:
+    """Answers put together until ``HANDOVER`` seconds have gone by, as Ray takes its time for each piece."""
+    group, since = [], time.monotonic()
+    for answer in answers:
+        group.append(answer)
+        if time.monotonic() - since > HANDOVER:
+            yield group
+            group, since = [], time.monotonic()
+    if group:
+        yield group
+
+
 class _Actor:
     """A worker on a cluster, as Ray Data calls it: packed items in, packed answers out."""
 
-    def __init__(self, recipe: Recipe[Any, Any], threads: int) -> None:
+    def __init__(self, recipe: Recipe[Any, Any], threads: int, folder: Path) -> None:
         import torch
 
         torch.set_num_threads(threads)
-        self.recipe = recipe
+        self.recipe, self.folder = recipe, folder
         self.worker: Worker[Any, Any] | None = None
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """Answer the items of a batch, one by one."""
+        """Answer the items of a batch."""
         import pyarrow as pa
         from ray import cloudpickle
 
         for packed in batch["items"].to_pylist():
-            for answer in self._answers(cloudpickle.loads(packed)):
-                yield pa.table({"answer": pa.array([cloudpickle.dumps(answer)], pa.large_binary())})
+            for answers in _grouped(self._answers(cloudpickle.loads(packed))):
+                yield pa.table({"answers": pa.array([cloudpickle.dumps(answers)], pa.large_binary())})
 
     def _answers(self, items: Sequence[Any]) -> Iterator[Any]:
         for number, item in enumerate(items):
             try:
                 if self.worker is None:
-                    self.worker = self.recipe()
+                    self.worker = self._made()
                 if number == 0 and isinstance(self.worker, Planner):
                     self.worker.plan(items)
                 yield self.worker(item)
             except Exception as error:
                 error.add_note("".join(traceback.format_exception(error)))  # it does not travel along
                 yield _Failure(error)
+
+    def _made(self) -> Worker[Any, Any]:
+        """The worker; relative paths mean to it what they mean to whoever asked."""
+        try:
+            os.chdir(self.folder)
+        except OSError as error:
+            raise UnreadableFile(
+                f"the machine {socket.gethostname()} cannot enter {self.folder} ({error.strerror}); run from a folder "
+                "that all machines of the cluster share"
+            ) from None
+        return self.recipe()

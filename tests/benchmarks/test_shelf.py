@@ -39,3 +39,14 @@ def test_keys_without_a_plan():
     shelf = Shelf(str, str.upper, len)
     assert shelf.take("a") == "A"
     assert not shelf.kept
+
+
+def test_another_plan_gives_up_what_it_does_not_need():
+    made = []
+    shelf = Shelf(lambda key: key, lambda raw: made.append(raw) or np.zeros(1), lambda thing: 1, memory=2)
+    shelf.plan(list("abab"))
+    shelf.take("a"), shelf.take("b")  # the rest of the plan is dropped
+    shelf.plan(list("bcdcdb"))
+    for key in "bcdcdb":
+        shelf.take(key)
+    assert "".join(made) == "abcdb"
