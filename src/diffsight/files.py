@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -69,3 +70,12 @@ def save_json(facts: dict[str, Any], path: Path) -> None:
     """Write facts as JSON, whole or not at all; NaN is refused, as JSON has none."""
     with atomic(path) as part:
         part.write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n")
+
+
+def file_digest(path: Path) -> str:
+    """A digest of a file's bytes; empty if it cannot be read, as reading it as a photo will say what is wrong."""
+    try:
+        with path.open("rb") as handle:
+            return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    except OSError:
+        return ""

@@ -20,6 +20,8 @@ for _name in (
     "segment",
     "prompt",
     "track",
+    "collect",
+    "find",
     "models",
     "weights",
     "doctor",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidInput, UnreadableFile
+from ..files import file_digest as file_digest  # commands take it from here
 
 Points = list[tuple[float, float]]
 
@@ -139,12 +140,3 @@ def refuse_other_run(report: Path, facts: dict[str, Any]) -> None:
         raise InvalidInput(
             f"{report.parent} holds the results of another run ({report.name}); give another --out, or delete it"
         )
-
-
-def file_digest(path: Path) -> str:
-    """A digest of a file's bytes; empty if it cannot be read, as reading it as a photo will say what is wrong."""
-    try:
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-    except OSError:
-        return ""
