@@ -13,6 +13,7 @@ from ..errors import UnreadableFile
 from ..files import save_tensors
 from ..grid import Fit, Size
 from ..matching.nearest import EPSILON
+from ..types import Reading
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +32,12 @@ class Basis:
 
     @classmethod
     def fit(cls, maps: Sequence[Tensor], dims: int) -> Basis:
-        """Find the components of every cell of (C, h, w) maps; the same maps give the same axes, signs included."""
+        """Find the components of all cells of maps of ``compact``; the same maps give the same axes, signs included."""
         channels = maps[0].shape[0]
         total = torch.zeros(channels, dtype=torch.float64)
         moment = torch.zeros(channels, channels, dtype=torch.float64)
         for one in maps:
-            vectors = _unit(one.float()).flatten(1).double()
+            vectors = one.flatten(1).double()
             total += vectors.sum(dim=1)
             moment += vectors @ vectors.T
         cells = sum(one[0].numel() for one in maps)
@@ -48,9 +49,9 @@ class Basis:
         return cls(mean.float(), (axes * largest.sign()).float(), kept)
 
     def project(self, features: Tensor, fit: Fit) -> Tensor:
-        """Turn a photo's (C, h, w) map into (D, h, w): cells of length 1, zeros where their centre is off the photo."""
+        """Turn a photo's map of ``compact`` into (D, h, w): cells of length 1, or zero if off the photo."""
         height, width = features.shape[1:]
-        vectors = _unit(features.float()).flatten(1) - self.mean[:, None]
+        vectors = features.float().flatten(1) - self.mean[:, None]
         return _unit((self.axes @ vectors).view(-1, height, width)) * _shown(fit, (height, width))
 
     def save(self, path: Path) -> None:
@@ -74,6 +75,11 @@ class Basis:
             raise UnreadableFile(
                 f"{path} is missing or damaged ({error}), without it vectors mean nothing; build the collection anew"
             ) from None
+
+
+def compact(reading: Reading) -> Tensor:
+    """A photo's (C, h, w) map with every cell of length 1, in fp16."""
+    return _unit(reading.feature().float()).half()
 
 
 def _unit(vectors: Tensor) -> Tensor:

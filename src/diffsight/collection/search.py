@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidInput
-from ..grid import Size
 from ..matching.nearest import TargetMap
 from .shards import Entry
 from .store import Collection
@@ -18,6 +17,9 @@ BLOCK = 64
 
 SPARE = 2
 """Photos looked at closely for each that is asked for: between cells the order may change a little."""
+
+RASTER = 4
+"""Places a side of a cell that are compared in a large photo, before all of its pixels around the best of them."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class Found:
 def search(collection: Collection, vector: Tensor, count: int) -> list[Found]:
     """Find a point in every photo and return the ``count`` photos that have it best.
 
-    All cells of all photos are compared. Photos with the best cells are looked at closely: between the best cell and
-    its neighbours vectors are interpolated, as in matching, and the best pixel counts.
+    All cells of all photos are compared. Photos with the best cells are looked at closely: vectors are interpolated
+    between cells, as in matching, and the best pixel counts.
 
     Args:
         collection: photos.
@@ -53,31 +55,30 @@ def search(collection: Collection, vector: Tensor, count: int) -> list[Found]:
         raise InvalidInput(f"cannot give the best {count} photos; ask for at least 1")
     if len(collection) == 0:
         raise InvalidInput(f"{collection.folder} holds no photos; add some")
-    scores, cells = [], []
+    scores = []
     for _, vectors in collection.blocks():
         for block in vectors.split(BLOCK):
-            best = (collection.manifest.unpack(block).flatten(0, 1) @ vector).view(block.shape[:2]).max(dim=1)
-            scores.append(best.values)
-            cells.append(best.indices)
+            cosines = collection.manifest.unpack(block).flatten(0, 1) @ vector
+            scores.append(cosines.view(block.shape[:2]).amax(dim=1))
     order = torch.cat(scores).argsort(descending=True, stable=True)[: SPARE * count]
     wanted = set(order.tolist())
-    best_cells, grid, found, start = torch.cat(cells), collection.manifest.grid, [], 0
+    found, start = [], 0
     for entries, vectors in collection.blocks():
-        for i in range(len(entries)):
-            if start + i in wanted:
-                own = collection.manifest.unpack(vectors[i]).T.unflatten(1, grid)
-                found.append(locate(entries[i], own, vector, divmod(int(best_cells[start + i]), grid[1])))
+        for i in wanted & set(range(start, start + len(entries))):
+            features = collection.manifest.unpack(vectors[i - start]).T.unflatten(1, collection.manifest.grid)
+            found.append(locate(entries[i - start], features, vector))
         start += len(entries)
-    return sorted(found, key=lambda one: -one.score)[:count]
+    return sorted(found, key=lambda one: (-one.score, one.entry.name))[:count]
 
 
-def locate(entry: Entry, features: Tensor, vector: Tensor, cell: Size) -> Found:
-    """The best pixel within one cell of a photo's best cell (row, column)."""
-    grid = (features.shape[1], features.shape[2])
-    rows, columns = entry.fit.pixel_rows(grid), entry.fit.pixel_columns(grid)
-    top, _, left, _ = entry.fit.window
-    near_rows, near_columns = (abs(axis - centre) <= 1 for axis, centre in zip((rows, columns), cell, strict=True))
-    place, score = TargetMap.prepare(features).nearest(vector[None], rows[near_rows], columns[near_columns])
-    x = left + int(near_columns.argmax()) + int(place[0, 0]) + 0.5
-    y = top + int(near_rows.argmax()) + int(place[0, 1]) + 0.5
-    return Found(entry, (x, y), float(score[0]))
+def locate(entry: Entry, features: Tensor, vector: Tensor) -> Found:
+    """The best pixel of a photo with a (D, h, w) map: first of a raster of several a cell, then of those around it."""
+    height, width = features.shape[1:]
+    target, (top, _, left, _) = TargetMap.prepare(features), entry.fit.window
+    rows, columns = entry.fit.pixel_rows((height, width)), entry.fit.pixel_columns((height, width))
+    down, across = max(1, len(rows) // (RASTER * height)), max(1, len(columns) // (RASTER * width))
+    (x, y), _ = (one[0] for one in target.nearest(vector[None], rows[::down], columns[::across]))
+    first_row, first_column = max(0, (int(y) - 1) * down), max(0, (int(x) - 1) * across)
+    near = rows[first_row : (int(y) + 1) * down + 1], columns[first_column : (int(x) + 1) * across + 1]
+    (x, y), score = (one[0] for one in target.nearest(vector[None], *near))
+    return Found(entry, (left + first_column + int(x) + 0.5, top + first_row + int(y) + 0.5), float(score))

@@ -26,7 +26,7 @@ from ..matching import nearest
 from ..reader import Reader
 from ..types import Picture, Reading
 from . import shards
-from .basis import Basis
+from .basis import Basis, compact
 from .index import Index
 from .manifest import Manifest, Numbers
 from .shards import Entry
@@ -115,7 +115,7 @@ class Collection:
         with writing(folder):
             report = Added()
             chosen = [photos[i * len(photos) // SAMPLE] for i in range(SAMPLE)] if len(photos) > SAMPLE else photos
-            read = [(entry, reading.feature().half()) for entry, reading in _read(reader, chosen, Index(), report)]
+            read = [(entry, compact(reading)) for entry, reading in _read(reader, chosen, Index(), report)]
             if not read:
                 raise UnreadableFile(f"no photo can be read; the first: {report.skipped[0]}" if photos else "no photos")
             basis = Basis.fit([features for _, features in read], dims)
@@ -163,7 +163,7 @@ class Collection:
             written = time.monotonic()
             try:
                 for entry, reading in _read(reader, photos, self.index, report):
-                    vectors = self.basis.project(reading.feature(), entry.fit)
+                    vectors = self.basis.project(compact(reading), entry.fit)
                     pending.append((entry, self.manifest.pack(vectors)))
                     if time.monotonic() - written > FLUSH or len(pending) == shards.PHOTOS:
                         self._flush(pending)
@@ -197,7 +197,7 @@ class Collection:
             InvalidInput: for a point outside the photo.
         """
         cells = reading.fit.to_grid(reading.fit.check_points(points), reading.grid())
-        return nearest.unit(nearest.sample(self.basis.project(reading.feature(), reading.fit), cells))
+        return nearest.unit(nearest.sample(self.basis.project(compact(reading), reading.fit), cells))
 
     def blocks(self) -> Iterator[tuple[list[Entry], Tensor]]:
         """Shard by shard the photos and their (N, cells, D) vectors, mapped from the file."""
