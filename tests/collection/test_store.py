@@ -53,6 +53,8 @@ def test_nothing_is_read_twice(tmp_path, reader, photos):
     shutil.copy(photos[0][1], tmp_path / "copy.png")
     report = Collection(tmp_path / "c").append(counting, [*photos, ("copy.png", tmp_path / "copy.png")])
     assert (report.added, report.known, counting.count) == (0, 13, 12)
+    twice = Collection.create(tmp_path / "twice", counting, [photos[0], ("copy.png", tmp_path / "copy.png")], dims=4)
+    assert (len(twice), counting.count) == (1, 13)
 
 
 def test_what_cannot_be_added_is_told(tmp_path, kept, reader, photos):

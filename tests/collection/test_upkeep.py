@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from diffsight.collection import store
+from diffsight.collection import shards, store
 from diffsight.collection.store import Collection
 from diffsight.collection.upkeep import repair, verify
 from diffsight.errors import UnreadableFile
@@ -175,3 +175,23 @@ def test_a_whole_collection_is_left_as_it_is(kept):
     before = {path: path.stat().st_mtime_ns for path in kept.folder.rglob("*") if path.name != ".lock"}
     assert repair(kept.folder) == []
     assert before == {path: path.stat().st_mtime_ns for path in kept.folder.rglob("*") if path.name != ".lock"}
+
+
+def test_what_a_killed_run_had_finished_is_not_read_again(tmp_path, kept, reader, photos):
+    other = Collection.create(tmp_path / "other", reader, photos[8:10], dims=12)
+    ((rows, block),) = other.blocks()
+    shards.write(kept.folder / "shards", kept.index.following, rows, block)  # and then it was killed
+    assert "not in the index yet" in verify(kept.folder)[0]
+    report = kept.append(reader, photos)
+    assert (report.known, report.added) == (10, 2)
+    assert len(whole(kept.folder)) == 12
+
+
+def test_what_was_deleted_does_not_come_back(kept):
+    path = shard(kept)
+    data = path.read_bytes()
+    kept.delete(["03.png"])
+    path.write_bytes(data)  # the run was killed before it removed the shard
+    assert "(replaced)" in verify(kept.folder)[0]
+    assert repair(kept.folder) == [f"{path.name}: removed"]
+    assert "03.png" not in whole(kept.folder)
