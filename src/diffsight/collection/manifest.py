@@ -69,9 +69,14 @@ class Manifest:
         vectors = features.flatten(1).T
         return (vectors * STEPS).round().to(torch.int8) if self.numbers == "int8" else vectors.half()
 
+    @property
+    def steps(self) -> int:
+        """The number that stands for a component of 1."""
+        return STEPS if self.numbers == "int8" else 1
+
     def unpack(self, vectors: Tensor) -> Tensor:
         """Stored vectors as float32."""
-        return vectors.float() / STEPS if self.numbers == "int8" else vectors.float()
+        return vectors.float() / self.steps
 
     def check(self, reader: Reader, folder: Path) -> None:
         """Refuse a reader whose features are not the ones kept.

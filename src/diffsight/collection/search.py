@@ -12,7 +12,7 @@ from ..matching.nearest import TargetMap
 from .shards import Entry
 from .store import Collection
 
-BLOCK = 64
+BLOCK = 32
 """Photos compared at once, so that memory stays flat and in the processor's cache."""
 
 SPARE = 2
@@ -55,10 +55,10 @@ def search(collection: Collection, vector: Tensor, count: int) -> list[Found]:
         raise InvalidInput(f"cannot give the best {count} photos; ask for at least 1")
     if len(collection) == 0:
         raise InvalidInput(f"{collection.folder} holds no photos; add some")
-    scores = []
+    scores, query = [], vector / collection.manifest.steps  # which spares dividing everything that is stored
     for _, vectors in collection.blocks():
         for block in vectors.split(BLOCK):
-            cosines = collection.manifest.unpack(block).flatten(0, 1) @ vector
+            cosines = block.float().flatten(0, 1) @ query
             scores.append(cosines.view(block.shape[:2]).amax(dim=1))
     order = torch.cat(scores).argsort(descending=True, stable=True)[: SPARE * count]
     wanted = set(order.tolist())
