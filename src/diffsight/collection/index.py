@@ -69,7 +69,8 @@ class Index:
         import pyarrow.parquet as pq
 
         try:
-            table = pq.read_table(path)
+            with pq.ParquetFile(path) as file:  # read_table would load all of pyarrow's data sets first
+                table = file.read()
             following = int(table.schema.metadata[b"following"])
             return cls([Entry.from_facts(row) for row in table.to_pylist()], following)
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
