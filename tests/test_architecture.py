@@ -32,6 +32,7 @@ FLOORS = {
     "editing": 9,
     "doctor": 9,
     "draw_alignment": 10,
+    "collection": 10,
     "transfer": 10,
     "benchmarks": 11,
     "api": 12,

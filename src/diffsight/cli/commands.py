@@ -21,6 +21,8 @@ for _name in (
     "segment",
     "prompt",
     "track",
+    "collect",
+    "find",
     "models",
     "weights",
     "doctor",

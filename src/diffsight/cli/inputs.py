@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidInput, UnreadableFile
+from ..files import file_digest as file_digest  # commands take it from here
 
 Points = list[tuple[float, float]]
 
