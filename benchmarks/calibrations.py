@@ -1,8 +1,7 @@
-"""Fit the calibrations that the package ships, on tuning pictures of the world: ``python benchmarks/calibrations.py``."""
+"""Fit the calibrations that the package ships, on tuning pictures: ``python benchmarks/calibrations.py``."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 TARGETS = 60
@@ -13,9 +12,9 @@ VOTES = (1, 2, 5)
 
 
 def main(folder: Path | None = None) -> None:
-    """Write one file for each reader of the bundled model, and one for any other model."""
-    from diffsight.benchmarks.transfer import fit_calibrations, world_jobs
-    from diffsight.matching.confidence import ANY, SHIPPED, Calibrations
+    """Write one file for each reader of the bundled model, and one, of the last of them, for any other model."""
+    from diffsight.benchmarks.transfer import check, fit_calibrations, world_jobs
+    from diffsight.matching.confidence import ANY, SHIPPED
     from diffsight.matching.refine import refinement
     from diffsight.readers import open_reader
     from diffsight.world import TUNING
@@ -25,17 +24,11 @@ def main(folder: Path | None = None) -> None:
     jobs = world_jobs(max(VOTES), TARGETS, TUNING)
     for name in ("pocket", "pocket+"):
         reader = open_reader(name)
-        own: dict[bool, Calibrations] = {}
-        for portable in (False, True):
-            best, plain = (
-                fit_calibrations(jobs, reader, refinement(preset, reader.refine), votes, about, portable=portable)
-                for preset, votes in (("best", VOTES), ("plain", (1,)))
-            )
-            own[portable] = replace(best, by_votes={0: plain.by_votes[1], **best.by_votes})
-        own[False].save(folder / f"{name}.json")
-        print(folder / f"{name}.json", flush=True)
-    own[True].save(folder / f"{ANY}.json")
-    print(folder / f"{ANY}.json")
+        plain = check(jobs, reader, refinement("plain", reader.refine), (1,))
+        outcomes = {0: plain[1], **check(jobs, reader, refinement("best", reader.refine), VOTES)}
+        for portable, path in ((False, folder / f"{name}.json"), (True, folder / f"{ANY}.json")):
+            fit_calibrations(outcomes, name, about, portable=portable).save(path)
+            print(path, flush=True)
 
 
 if __name__ == "__main__":

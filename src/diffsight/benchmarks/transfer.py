@@ -309,34 +309,37 @@ def summarise(outcomes: Sequence[Outcome]) -> Scores:
     )
 
 
-def fit_calibrations(
-    jobs: Sequence[Job], reader: Reader, how: Refinement, counts: Sequence[int], about: str, *, portable: bool = False
-) -> Calibrations:
-    """Fit the confidence of carried points on jobs whose truth is known.
-
-    Args:
-        jobs: with as many references as the largest count.
-        reader: what reads.
-        how: points are found.
-        counts: of references that vote; one calibration for each.
-        about: what the jobs are, for the record.
-        portable: use only signals that mean the same for every model.
-
-    Raises:
-        InvalidInput: for too few points, or too few right or wrong ones.
-    """
+def check(jobs: Sequence[Job], reader: Reader, how: Refinement, counts: Sequence[int]) -> dict[int, list[Outcome]]:
+    """Carry jobs out with several numbers of references, as many as the jobs have at most; outcomes by number."""
     from tqdm import tqdm
 
     outcomes: dict[int, list[Outcome]] = {count: [] for count in counts}
-    for job in tqdm(jobs, desc="checking", unit="category"):
+    for job in tqdm(jobs, desc=f"checking {reader.name}", unit="category"):
         own = Remembered(reader)
         for count in counts:
             part = replace(job, references=job.references[:count])
             carrier = Carrier(own, job.category, CarrySettings(how, votes=count), NEUTRAL)
             outcomes[count].append(score(part, carrier))
+    return outcomes
+
+
+def fit_calibrations(
+    outcomes: dict[int, list[Outcome]], model: str, about: str, *, portable: bool = False
+) -> Calibrations:
+    """Fit the confidence of carried points on what was checked.
+
+    Args:
+        outcomes: by the number of references that voted.
+        model: what they were found with.
+        about: what they are, for the record.
+        portable: use only signals that mean the same for every model, and name none.
+
+    Raises:
+        InvalidInput: for too few points, or too few right or wrong ones.
+    """
     names = PORTABLE if portable else NAMES
     by_votes = {
         count: fit(Signals.join([one.signals for one in own]), np.concatenate([one.right for one in own]), names)
         for count, own in outcomes.items()
     }
-    return Calibrations(ANY if portable else reader.name, by_votes, about)
+    return Calibrations(ANY if portable else model, by_votes, about)

@@ -101,7 +101,7 @@ def calibrate(
     ANNOTATIONS it is fitted on pictures of the procedural world that are kept for choosing settings.
     """
     check_writable(out.parent)
-    from ..benchmarks.transfer import fit_calibrations
+    from ..benchmarks.transfer import check, fit_calibrations
     from ..matching.refine import refinement
     from ..readers import open_reader
     from ..world import TUNING
@@ -111,8 +111,7 @@ def calibrate(
     about = "world pictures of tuning seeds" if annotations is None else annotations.name
     reader = open_reader(model, device=device, dtype=dtype)
     how = refinement(preset, reader.refine)
-    found = fit_calibrations(jobs, reader, how, counts, about, portable=portable)
-    found.save(out)
+    fit_calibrations(check(jobs, reader, how, counts), reader.name, about, portable=portable).save(out)
     print(out)
 
 
