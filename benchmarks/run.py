@@ -26,6 +26,7 @@ from prompt import prompt_rows, prompting
 from running import running
 from sampling import sampling
 from scoring import scoring
+from transferring import transferring
 from video import propagation
 
 
@@ -291,7 +292,11 @@ PARTS: dict[str, Callable[[str], dict[str, Any]]] = {
 }
 
 
-ALONE: dict[str, Callable[[], dict[str, float]]] = {"loading": loading, "running": running}
+ALONE: dict[str, Callable[[], dict[str, float]]] = {
+    "loading": loading,
+    "running": running,
+    "transferring": transferring,
+}
 """What has no literal side."""
 
 

@@ -22,7 +22,7 @@ from ..readers import Debiased, Reader
 from ..transfer.annotations import HIDDEN, VISIBLE, AnnotatedPhoto, Annotations, Category, Instance
 from ..transfer.carry import Carrier, CarrySettings, Flip
 from ..types import Picture, Reading
-from ..world import RESERVED, Scene, categories, make_scene
+from ..world import RESERVED, Scene, WorldObject, categories, make_scene
 from .metrics.confidence import reliability, risk_coverage
 
 SUREST = 0.3
@@ -96,11 +96,15 @@ def _world_photo(seed: int, kind: str) -> Labelled:
     def load() -> Picture:
         return Picture(torch.from_numpy(draw().image).permute(2, 0, 1).contiguous())
 
-    shown = draw().objects[0]
-    box = (float(shown.box[0]), float(shown.box[1]), float(shown.box[2]), float(shown.box[3]))
+    marks = world_marks(draw().objects[0])
+    return Labelled(AnnotatedPhoto(f"{kind}_{seed}", Path(), (SIDE, SIDE), (marks,)), load)
+
+
+def world_marks(shown: WorldObject) -> Instance:
+    """The truth about an object of the world, as annotations hold it."""
+    x0, y0, x1, y1 = shown.box.tolist()
     visibility = np.where(shown.visible, VISIBLE, HIDDEN).astype(np.int8)
-    instance = Instance(kind, shown.keypoints, visibility, box)
-    return Labelled(AnnotatedPhoto(f"{kind}_{seed}", Path(), (SIDE, SIDE), (instance,)), load)
+    return Instance(shown.category, shown.keypoints, visibility, (x0, y0, x1, y1))
 
 
 def annotated_job(annotations: Annotations, category: str, references: int) -> Job:
