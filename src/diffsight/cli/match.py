@@ -285,10 +285,11 @@ COLUMNS = ("target", "point", "rank", "x", "y", "matched_x", "matched_y", "score
 
 
 def _print_table(rows: list[dict[str, Any]], out: Path, found: list[_Found]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("point", "in A", "in", "found at", "score", "confidence", "both ways")
+    table = Table("point", "in A", "in", "found at", "score", "sure", "both ways", box=SIMPLE_HEAD)
     for row in rows:
         table.add_row(
             str(row["point"]),
