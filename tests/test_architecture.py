@@ -15,6 +15,7 @@ FLOORS = {
     "grid": 1,
     "device": 1,
     "files": 1,
+    "changes": 1,
     "engine": 1,
     "types": 2,
     "images": 3,

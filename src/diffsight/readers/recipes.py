@@ -12,6 +12,7 @@ from ..backbones.cards import CARDS
 from ..backbones.registry import is_here, load
 from ..errors import InvalidInput
 from .base import ModelReader, Reader
+from .debiased import Debiased
 from .fused import Fused
 from .stages import Stages
 
@@ -103,6 +104,7 @@ def open_reader(
     dtype: str | None = None,
     store: Path | str | None = None,
     weights: Sequence[float] | None = None,
+    debias: int = 0,
     **changes: Any,
 ) -> Reader:
     """A reader for a task: of a recipe by name, or of one model.
@@ -113,6 +115,7 @@ def open_reader(
         device, dtype: for networks that are still to be loaded; what suits the machine if left out.
         store: a folder that keeps readings across runs, or None.
         weights: of a recipe's parts, in place of its own.
+        debias: how many directions of position are taken out of the maps, see ``Debiased``.
         **changes: single settings in place of a model's; of a recipe, ``prompt``, ``seed`` and ``ensemble``, for
             those parts that know text or noise.
 
@@ -121,10 +124,25 @@ def open_reader(
         ModelUnavailable: if weights of a network cannot be had.
     """
     name = pick(model) if isinstance(model, str) else ""
-    if name not in RECIPES:
-        if weights is not None:
-            raise InvalidInput(f"weights {list(weights)} are for the parts of a recipe ({', '.join(RECIPES)})")
-        return ModelReader.open(model, task, device=device, dtype=dtype, store=store, **changes)
+    reader: Reader
+    if name in RECIPES:
+        reader = _open_recipe(name, task, device, dtype, store, weights, changes)
+    elif weights is not None:
+        raise InvalidInput(f"weights {list(weights)} are for the parts of a recipe ({', '.join(RECIPES)})")
+    else:
+        reader = ModelReader.open(model, task, device=device, dtype=dtype, store=store, **changes)
+    return Debiased(reader, debias) if debias else reader
+
+
+def _open_recipe(
+    name: str,
+    task: str,
+    device: str | None,
+    dtype: str | None,
+    store: Path | str | None,
+    weights: Sequence[float] | None,
+    changes: dict[str, Any],
+) -> Fused:
     recipe = RECIPES[name]
     if task not in recipe.tasks:
         raise InvalidInput(f"the recipe {name!r} does not serve the task {task!r}; it serves {', '.join(recipe.tasks)}")

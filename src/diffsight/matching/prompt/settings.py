@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...backbones.base import Backbone, Card, TapTable
+from ...changes import parse_changes
 from ...errors import InvalidInput
 from ...types import Heads, Taps
 
@@ -126,21 +127,7 @@ def change(settings: PromptSettings, texts: Sequence[str]) -> PromptSettings:
     Raises:
         InvalidInput: for an unknown name or an unsuitable value.
     """
-    known = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name != "preset"}
-    changes: dict[str, Any] = {}
-    for text in texts:
-        name, _, value = text.partition("=")
-        if name not in known or not value:
-            raise InvalidInput(f"{text!r} is no setting; write NAME=VALUE with one of {', '.join(known)}")
-        kind = type(known[name])
-        try:
-            if kind is bool:
-                changes[name] = {"true": True, "false": False}[value.lower()]
-            else:
-                changes[name] = tuple(value.split(",")) if kind is tuple else kind(value)
-        except (ValueError, KeyError):
-            raise InvalidInput(f"{text!r} does not suit; {name} is a {kind.__name__}, now {known[name]}") from None
-    changed = replace(settings, **changes)
+    changed = replace(settings, **parse_changes(settings, texts, fixed=("preset",)))
     if replace(changed, seed=settings.seed) == settings:
         return changed
     return replace(changed, preset=f"{settings.preset.removesuffix(CHANGED)}{CHANGED}")
