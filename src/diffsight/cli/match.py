@@ -6,17 +6,18 @@ import csv
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..changes import parse_changes
 from ..errors import InvalidInput
 from ..files import check_writable, save_json
 from .inputs import CONVENTION, Points, parse_point, read_points
-from .options import Device, Dtype, Ensemble, Fitting, Prompt, Seed, Side, Stage, Store, Timestep
+from .options import Change, Debias, Device, Dtype, Ensemble, Fitting, Prompt, Seed, Side, Stage, Store, Timestep
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,6 +95,8 @@ def match(
         typer.Option(help="dift: plain, nearest neighbours; best, points keep their arrangement."),
     ] = "plain",
     flip: Annotated[bool, typer.Option("--flip", help="dift: also try A mirrored, left and right exchanged.")] = False,
+    change: Change = None,
+    debias: Debias = 0,
     abstain_below: Annotated[float, typer.Option(help="dift: leave out matches less sure than this, 0 to 1.")] = 0.0,
     prompt: Prompt = None,
     size: Side = None,
@@ -122,8 +125,10 @@ def match(
     own_model, way = BASELINES.get(method.lower(), ("pocket", method))
     if way not in ("dift", "mls", "prompt"):
         raise InvalidInput(f"unknown method {method!r}; use dift, mls, prompt, {', '.join(BASELINES)}")
-    if way != "dift" and (preset != "plain" or flip or abstain_below):
-        raise InvalidInput(f"--preset, --flip and --abstain-below do not suit --method {method}; leave them out")
+    if way != "dift" and (preset != "plain" or flip or change or abstain_below or debias):
+        raise InvalidInput(
+            f"--preset, --flip, --set, --debias and --abstain-below do not suit --method {method}; leave them out"
+        )
     if not 0 <= abstain_below <= 1:
         raise InvalidInput(f"--abstain-below {abstain_below} does not suit; use 0 to 1")
     if way == "mls" and (heat or top > 1):
@@ -150,7 +155,8 @@ def match(
     if way != "prompt":
         given = {key: value for key, value in changes.items() if value is not None}
         places: dict[str, Any] = {"device": device, "dtype": dtype, "store": store}
-        matcher = Matcher(name, task=task, refine=preset, flip=flip, **places, seed=seed, **given)
+        matcher = Matcher(name, task=task, refine=preset, flip=flip, **places, seed=seed, debias=debias, **given)
+        matcher.how = replace(matcher.how, **parse_changes(matcher.how, change or []))
         found = _by_features(matcher, pictures, asked, top, way == "mls", abstain_below)
         name = matcher.reader.name
     else:
