@@ -15,6 +15,7 @@ from ...errors import InvalidInput
 from ...grid import Fit
 from ...probe import MEMORY
 from ...types import Matches, Picture
+from ..confidence import Signals
 from .embeddings import PromptEmbeddings
 from .frame import Frame, read_attention, rows_within, seeded
 from .learning import start_vector
@@ -33,11 +34,13 @@ class Located:
         matches: the points; ``score`` is the attention there, 0 to 1.
         maps: (N, side, side) score over the frame.
         spread: (N,) how far the rounds' own peaks lie from the found point, root mean square, pixels of the photo.
+        signals: what speaks for and against each match: the spread alone.
     """
 
     matches: Matches
     maps: Tensor
     spread: npt.NDArray[np.float64]
+    signals: Signals
 
 
 @torch.no_grad()
@@ -85,7 +88,8 @@ def locate(
     around = frame.to_photo(round_peaks.double().flatten(0, 1).numpy()).reshape(round_peaks.shape)
     matches = Matches(embeddings.points, frame.to_photo(found.numpy()), heights.double().numpy())
     distances = np.linalg.norm(around - matches.matched[:, None], axis=2)
-    return Located(matches, maps, np.sqrt(np.square(distances).mean(axis=1)))
+    spread = np.sqrt(np.square(distances).mean(axis=1))
+    return Located(matches, maps, spread, Signals.of(len(matches), rounds=spread / max(picture.size)))
 
 
 def _search(
