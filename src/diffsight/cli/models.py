@@ -27,6 +27,7 @@ def models(
     """List the models known by name: whether each is here, its size, licence and what it is good for."""
     from ..backbones.cards import CARDS
     from ..backbones.registry import is_here
+    from ..readers import RECIPES
 
     if as_json and as_markdown:
         raise InvalidInput("both --json and --markdown are given; use one of them")
@@ -41,6 +42,11 @@ def models(
         for card in CARDS.values()
     ]
     print_table(("name", "here", "size", "licence", "good for"), rows)
+    joined = [
+        (name, "yes" if all(is_here(CARDS[own]) for own in recipe.models) else "no", recipe.about)
+        for name, recipe in RECIPES.items()
+    ]
+    print_table(("several maps joined", "here", "what"), joined)
     print("Size is that of the weights in float32. Settings of the tasks: docs/models.md, or --json.")
 
 
@@ -56,6 +62,7 @@ def describe(settings: ReadSettings) -> str:
 def page(cards: list[Card]) -> str:
     """The page of all models, as Markdown."""
     from ..backbones.weights import NETWORKS
+    from ..readers import CHOICES, RECIPES
 
     lines = [
         "# Models",
@@ -84,4 +91,15 @@ def page(cards: list[Card]) -> str:
     for card in cards:
         rows = [describe(card.tasks[task]) if task in card.tasks else "-" for task in tasks]
         lines.append(f"| {' | '.join([f'`{card.name}`', *rows])} |")
+    lines += [
+        "",
+        "## Several maps joined",
+        "",
+        "`diffsight match`, `transfer`, `find` and `bench transfer` take these as models.",
+    ]
+    lines += ["", "| name | what | of | serves |", "|---|---|---|---|"]
+    for name, recipe in RECIPES.items():
+        lines.append(f"| `{name}` | {recipe.about} | {', '.join(recipe.models)} | {', '.join(recipe.tasks)} |")
+    for name, choices in CHOICES.items():
+        lines.append(f"| `{name}` | the first of these whose weights are here, or the last | {', '.join(choices)} | |")
     return "\n".join(lines) + "\n"
