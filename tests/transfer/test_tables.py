@@ -120,3 +120,8 @@ def test_tables_that_cannot_be_read(tmp_path):
     for path in (tmp_path / "a.csv", tmp_path / "missing.csv", tmp_path):
         with pytest.raises(UnreadableFile, match="cannot read keypoints from"):
             KeypointTable.read(path)
+
+
+def test_a_hidden_point_outside_its_photo_is_not_labelled(folder):
+    annotations = read(folder, "image,a_x,a_y,a_visible,b_x,b_y,b_visible\nb.png,-3,5,0,4,5,0\n")
+    assert annotations.photos[0].instances[0].visibility.tolist() == [ABSENT, HIDDEN]

@@ -120,9 +120,10 @@ def _numbers(cells: tuple[str, ...], column: str, path: Path) -> Cells:
 def read_keypoint_table(table: KeypointTable, photos: PhotoFolder) -> Annotations:
     """Annotations of a table.
 
-    A point without coordinates, or at (0, 0) with ``NAME_visible`` 0, is not labelled; with ``NAME_visible`` 0 anywhere
-    else it is hidden. Further columns that may be there: ``category`` (else all are named like the file), ``object``,
-    without which each photo has one row, ``NAME_confidence`` and ``confidence``, and ``box_x0`` to ``box_y1``.
+    A point without coordinates, or at (0, 0) or outside its photo with ``NAME_visible`` 0, is not labelled; with
+    ``NAME_visible`` 0 anywhere else it is hidden. Further columns that may be there: ``category`` (else all are named
+    like the file), ``object``, without which each photo has one row, ``NAME_confidence`` and ``confidence``, and
+    ``box_x0`` to ``box_y1``.
 
     Raises:
         UnreadableFile: if a photo is missing.
@@ -149,10 +150,12 @@ def read_keypoint_table(table: KeypointTable, photos: PhotoFolder) -> Annotation
         if not held[row]:
             continue
         columns = own[labels[row]]
-        shown = visibility[row, columns]
+        points = table.points[row, columns]
+        outside = ((points < 0) | (points > photo.size[::-1])).any(axis=1)
+        shown = np.where(outside & (visibility[row, columns] == HIDDEN), ABSENT, visibility[row, columns])
         instance = Instance(
             labels[row],
-            np.where(shown[:, None] == ABSENT, np.nan, table.points[row, columns]),
+            np.where(shown[:, None] == ABSENT, np.nan, points),
             shown,
             None if np.isnan(boxes[row]).all() else box_within(tuple(boxes[row].tolist()), photo),
             None,
