@@ -347,3 +347,24 @@ def fit_calibrations(
         for count, own in outcomes.items()
     }
     return Calibrations(ANY if portable else model, by_votes, about)
+
+
+def held_out(outcomes: Sequence[Outcome], *, portable: bool = False) -> Scores:
+    """How well confidence does on matches that it was not fitted on: each half of the photos by the other half.
+
+    Args:
+        outcomes: of one number of references.
+        portable: as ``fit_calibrations`` takes it.
+
+    Raises:
+        InvalidInput: if half of the points are too few to fit on.
+    """
+    names = PORTABLE if portable else NAMES
+    firsts = [np.arange(len(own.right)) < len(own.right) // 2 for own in outcomes]  # photo by photo, in order
+    signals, first = Signals.join([own.signals for own in outcomes]), np.concatenate(firsts)
+    right = np.concatenate([own.right for own in outcomes])
+    confidence = np.empty(len(right))
+    for half in (first, ~first):
+        confidence[half] = fit(signals[~half], right[~half], names)(signals[half])
+    parts = np.split(confidence, np.cumsum([len(own.right) for own in outcomes])[:-1])
+    return summarise([replace(own, confidence=part) for own, part in zip(outcomes, parts, strict=True)])

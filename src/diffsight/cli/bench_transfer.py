@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -98,10 +99,15 @@ def calibrate(
     """Fit the confidence of `diffsight transfer` on photos whose points are known.
 
     The first N annotated photos of a category are carried to the others, and what is found is checked. Without
-    ANNOTATIONS it is fitted on pictures of the procedural world that are kept for choosing settings.
+    ANNOTATIONS it is fitted on pictures of the procedural world that are kept for choosing settings. The table says how
+    it does on photos that it was not fitted on: wrong points, of all and of the 30 % that are surest, and the gap between
+    confidence and truth.
     """
     check_writable(out.parent)
-    from ..benchmarks.transfer import check, fit_calibrations
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..benchmarks.transfer import check, fit_calibrations, held_out
     from ..matching.refine import refinement
     from ..readers import open_reader
     from ..world import TUNING
@@ -111,7 +117,18 @@ def calibrate(
     about = "world pictures of tuning seeds" if annotations is None else annotations.name
     reader = open_reader(model, device=device, dtype=dtype)
     how = refinement(preset, reader.refine)
-    fit_calibrations(check(jobs, reader, how, counts), reader.name, about, portable=portable).save(out)
+    outcomes = check(jobs, reader, how, counts)
+    fit_calibrations(outcomes, reader.name, about, portable=portable).save(out)
+    table = Table(
+        "references", "points", "error", "surest 30 %", "AURC", "ECE", title="half of the photos by the other"
+    )
+    for count, found in outcomes.items():
+        with suppress(InvalidInput):  # half of few photos may be too few
+            own = held_out(found, portable=portable)
+            shares = (own.error, own.error_of_surest, own.area, own.gap)
+            table.add_row(str(count), str(own.points), *(f"{100 * share:.1f}" for share in shares))
+    if table.row_count:
+        Console().print(table)
     print(out)
 
 
