@@ -100,8 +100,8 @@ def calibrate(
 
     The first N annotated photos of a category are carried to the others, and what is found is checked. Without
     ANNOTATIONS it is fitted on pictures of the procedural world that are kept for choosing settings. The table says how
-    it does on photos that it was not fitted on: wrong points, of all and of the 30 % that are surest, and the gap between
-    confidence and truth.
+    it does on photos that it was not fitted on: wrong points, of all and of the 30 % that are surest, and the gap
+    between confidence and truth.
     """
     check_writable(out.parent)
     from rich.console import Console
@@ -119,9 +119,7 @@ def calibrate(
     how = refinement(preset, reader.refine)
     outcomes = check(jobs, reader, how, counts)
     fit_calibrations(outcomes, reader.name, about, portable=portable).save(out)
-    table = Table(
-        "references", "points", "error", "surest 30 %", "AURC", "ECE", title="half of the photos by the other"
-    )
+    table = Table("references", "points", "error", "surest 30 %", "AURC", "ECE", title="each half by the other")
     for count, found in outcomes.items():
         with suppress(InvalidInput):  # half of few photos may be too few
             own = held_out(found, portable=portable)
