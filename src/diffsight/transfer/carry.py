@@ -32,8 +32,8 @@ Flip = Literal["auto", "on", "off"]
 RIGHT = 0.1
 """A reference's point is found by the others if it lies within this fraction of the points' extent."""
 
-WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_]+")
-"""A word in any writing: ``left_eye``, ``leftEye``, ``LEye``, ``L eye``."""
+WORD = re.compile(r"(?i:left|right)|[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_]+")
+"""A word in any writing: ``left_eye``, ``leftEye``, ``lefteye``, ``LEye``, ``L eye``."""
 
 SIDES = {"left": "right", "right": "left", "l": "r", "r": "l"}
 
@@ -104,13 +104,12 @@ def other_sides(names: Sequence[str]) -> tuple[int, ...]:
 
     A side is the word left or right, or L or R alone, in any writing; the other name must be there too.
     """
-    split = [
-        tuple(word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_]+", name))
-        for name in names
-    ]
-    number = {words: i for i, words in reversed(list(enumerate(split)))}
-    swapped = [tuple(SIDES.get(word, word) for word in words) for words in split]
-    return tuple(number.get(words, i) for i, words in enumerate(swapped))
+    split = [tuple(word.lower() for word in WORD.findall(name)) for name in names]
+    number = {words: i for i, words in enumerate(split)}
+    others = [tuple(SIDES.get(word, word) for word in words) for words in split]
+    return tuple(
+        i if words == own else number.get(words, i) for i, (own, words) in enumerate(zip(split, others, strict=True))
+    )
 
 
 class Carrier:
@@ -139,7 +138,11 @@ class Carrier:
         self._flips: bool | None = None
 
     def learn(self, photo: AnnotatedPhoto, picture: Picture) -> None:
-        """Take a photo's objects of the category as references."""
+        """Take a photo's objects of the category as references.
+
+        Raises:
+            InvalidInput: for a mask or box that holds no pixel.
+        """
         self._flips = None
         instances = [own for own in photo.instances if own.category == self.category.name]
         if not instances:
@@ -238,12 +241,16 @@ def _extent(points: Points) -> Box:
 
 
 def _cell_labels(instance: Instance, photo: AnnotatedPhoto, cells: Cells) -> Tensor | None:
-    if instance.mask is not None:
-        target = objects(instance.mask.astype(np.uint8), photo.size)
-    elif instance.box is not None and not np.isfinite(instance.keypoints).any():
-        target = boxes([instance.box], photo.size)
-    else:
-        return None
+    """What a mask says; or a box, if there are too few points to move it by."""
+    try:
+        if instance.mask is not None:
+            target = objects(instance.mask.astype(np.uint8), photo.size)
+        elif instance.box is not None and (instance.visibility == VISIBLE).sum() < FEWEST:
+            target = boxes([instance.box], photo.size)
+        else:
+            return None
+    except InvalidInput as error:
+        raise InvalidInput(f"{photo.name}: {error}") from None
     return target.soft(cells.reading.fit, cells.grid, "area")
 
 
