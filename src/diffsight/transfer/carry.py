@@ -153,7 +153,7 @@ class Carrier:
         mirrored = others[0] if others else None
         for instance in instances:
             points = np.where(instance.visibility[:, None] == VISIBLE, instance.keypoints, np.nan)
-            reference = Reference.of(plain, points, mirrored, self._swap, self.settings.how.sampling)
+            reference = Reference.of(plain, points, mirrored, self._swap or None, self.settings.how.sampling)
             self.known.append(Known(_key(photo, instance), instance, reference, _cell_labels(instance, photo, plain)))
 
     def read(self, picture: Picture) -> Cells:
@@ -204,20 +204,20 @@ class Carrier:
             return self.settings.flip == "on"
         if self._flips is None:
             sided = self._swap != tuple(range(len(self._swap)))
-            several = len(self.known) > 1
-            self._flips = sided or (several and self._agreement(flip=True) > self._agreement(flip=False))
+            self._flips = sided or self._agreement(flip=True) > self._agreement(flip=False)
         return self._flips
 
     def _agreement(self, flip: bool) -> float:
-        """The share of points that the references find in each other, each by the others that vote on it."""
-        how, right = replace(self.settings.how, flip=flip), []
-        for own in self.known[: self.settings.votes]:
-            view = own.reference.plain
-            others = [other.reference for other in self.known[: self.settings.votes] if other is not own]
-            found = locate(others, view.cells, how).points
-            far = np.linalg.norm(found - view.points, axis=1)
-            right.append(far[np.isfinite(far)] <= RIGHT * np.ptp(view.points[view.known], axis=0).max(initial=0))
-        return float(np.concatenate(right).mean()) if any(map(len, right)) else 0.0
+        """The share of points that references find in each other, each by all the others; 0 if there are not two."""
+        how, right = replace(self.settings.how, flip=flip), [np.zeros(0, bool)]
+        asked = [own.reference for own in self.known[: self.settings.votes] if own.reference.plain.known.any()]
+        for own in asked if len(asked) > 1 else []:
+            points = own.plain.points
+            found = locate([other for other in asked if other is not own], own.plain.cells, how).points
+            far = np.linalg.norm(found - points, axis=1)
+            right.append(far[np.isfinite(far)] <= RIGHT * np.ptp(points[own.plain.known], axis=0).max())
+        found_by_others = np.concatenate(right)
+        return float(found_by_others.mean()) if len(found_by_others) else 0.0
 
     def nearest(self, coarse: Tensor) -> list[Known]:
         """The references that vote on a photo, by its ``Cells.coarse``: those with the view most like it."""
