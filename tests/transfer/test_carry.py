@@ -235,7 +235,7 @@ def test_those_most_like_a_photo_vote(reader, faces):
     own = learnt(reader, faces, votes=1)
     for photo, known in zip(faces, own.known, strict=True):
         assert own.carry(own.read(load_picture(photo.path))).used == (known.key,)
-    assert len(set(known.key for known in own.known)) == len(faces)
+    assert len({known.key for known in own.known}) == len(faces)
 
 
 def test_a_key_tells_marks_apart(reader, faces):

@@ -41,7 +41,7 @@ def keep(kept, photo):
 
 def moved(photo):
     (own,) = photo.instances
-    hand = replace(own, keypoints=own.keypoints + [1, 0], point_confidence=None, confidence=None)
+    hand = replace(own, keypoints=own.keypoints + np.array([1, 0]), point_confidence=None, confidence=None)
     return replace(photo, instances=(hand,))
 
 
