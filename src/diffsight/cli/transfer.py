@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,9 +18,14 @@ from .options import Device, Dtype, Engine, Prompt, Seed, Store, Workers
 if TYPE_CHECKING:
     from ..readers import Reader
     from ..segmentation.segmenter import Segmenter
+    from ..transfer.annotations import AnnotatedPhoto
     from ..transfer.annotations import Annotations as Marks
+    from ..transfer.carry import Flip
     from ..transfer.folder import TransferFolder
     from ..transfer.work import Recipe
+
+
+FLIPS: dict[bool | None, Flip] = {None: "auto", True: "on", False: "off"}
 
 
 def register(app: typer.Typer) -> None:
@@ -115,34 +120,40 @@ def transfer(
     photos first. A run that was stopped goes on where it stood. Corrected photos are given back with --add; only photos
     on which other references vote then are labelled again. One object of each category is looked for on a photo.
     """
-    jobs = collect([to], out)
+    if not to.is_dir():
+        raise InvalidInput(f"--to {to} is no folder; give the folder of the photos to label")
+    targets = {path.name: path for path in collect([to], out).values()}
     check_writable(out)
     check_engine(engine, workers)
     if review < 0:
         raise InvalidInput(f"--review {review} does not suit; use 0 or more photos")
     if segmenter is not None and not masks:
         raise InvalidInput("--segmenter cuts for masks; give --masks too")
+    for path in references:
+        if path.resolve().is_relative_to(out.resolve()):
+            raise InvalidInput(f"{path} lies in --out {out}, where it might be replaced; give another --out")
 
     from ..matching.confidence import Calibrations
     from ..matching.refine import refinement
-    from ..transfer.annotations import Annotations
+    from ..readers import single
+    from ..transfer.annotations import AnnotatedPhoto, Annotations, check
     from ..transfer.carry import CarrySettings
     from ..transfer.folder import TransferFolder
     from ..transfer.join import join, only
     from ..transfer.reading import read_annotations
     from ..transfer.work import Recipe
 
+    check(Annotations((), [AnnotatedPhoto(name, path, (1, 1)) for name, path in targets.items()]))
     folder = TransferFolder(out)
-    targets = {path.name: path for path in jobs.values()}
+    folder.check_own(out / "run.json")
     known = only(join([read_annotations(path, photos) for path in references]), category or [])
-    corrections = [only(read_annotations(path, to), [own.name for own in known.categories]) for path in add or []]
-    _check_corrections(corrections, targets)
+    corrections = _corrections(add or [], to, targets, known)
     opener = OpenReader(model, device, dtype, store, prompt, seed)
     reader = opener()
     how = refinement(preset, reader.refine, shape=shape, window=window, temperature=temperature)
-    settings = CarrySettings(how, {None: "auto", True: "on", False: "off"}[flip], votes, abstain_below)  # type: ignore[arg-type]
+    settings = CarrySettings(how, FLIPS[flip], votes, abstain_below)
     calibrations = Calibrations.shipped(reader.name) if calibration is None else Calibrations.load(calibration)
-    cutter = OpenSegmenter(segmenter or model, device, dtype) if masks else None
+    cutter = OpenSegmenter(segmenter or single(model), device, dtype) if masks else None
     facts = {
         "model": reader.name,
         "reading": reader.fingerprint,
@@ -154,15 +165,20 @@ def transfer(
     }
     facts = json.loads(json.dumps(facts))
     refuse_other_run(out / "run.json", facts)
+    new = [photo for photo in corrections if folder.differs(photo)]
+    final = {photo.name: photo for photo in (*folder.corrections(targets), *new)}
+    whole = join([known, Annotations(known.categories, [final[name] for name in targets if name in final])])
     save_json(facts, out / "run.json")
-    taken = sum(folder.correct(photo) for own in corrections for photo in own.photos)
-    whole = join([known, Annotations(known.categories, folder.corrections(targets))])
+    for photo in new:
+        folder.correct(photo)
+    given = _given(whole, targets)
     recipe = Recipe(whole, settings, calibrations, opener, cutter)
-    failed = _label(recipe, reader, folder, targets, device, engine, workers)
-    for path in folder.write(known.categories, folder.done(targets), review):
+    todo = {name: path for name, path in targets.items() if name not in given}
+    failed = _label(recipe, reader, folder, todo, engine, workers, device)
+    for path in folder.write(known.categories, targets, given, review):
         print(path)
     if add:
-        print(f"{taken} corrected photos taken as references; those marked as they were found are left as they are")
+        print(f"{len(new)} corrected photos taken as references; those marked as they were found are left as they are")
     if not calibrations.is_fitted:
         print(
             f"the confidence of {reader.name} ranks photos, but is no probability; fit one with `diffsight calibrate`"
@@ -173,35 +189,61 @@ def transfer(
         raise typer.Exit(1)
 
 
-def _check_corrections(corrections: list[Marks], targets: dict[str, Path]) -> None:
-    for photo in (photo for own in corrections for photo in own.photos):
-        if photo.name not in targets:
+def _corrections(files: list[Path], to: Path, targets: dict[str, Path], known: Marks) -> tuple[AnnotatedPhoto, ...]:
+    """The photos of these files that show a category of the references, and are none of them."""
+    from ..transfer.join import agree, narrow
+    from ..transfer.reading import read_annotations
+
+    several, names = [], [own.name for own in known.categories]
+    for path in files:
+        found = read_annotations(path, to)
+        own = narrow(found, names)
+        if not own.photos:
+            shown = ", ".join(category.name for category in found.categories) or "nothing"
             raise InvalidInput(
-                f"--add corrects {photo.name}, which is none of the photos to label; give it as a reference"
+                f"--add {path} marks {shown}, the references {', '.join(names)}; name categories alike (those of a "
+                "table without the column 'category' are named like the file)"
             )
+        for photo in own.photos:
+            if photo.name not in targets:
+                raise InvalidInput(
+                    f"--add corrects {photo.name}, which is none of the photos to label; give it as a reference"
+                )
+        several.append(own)
+    return agree(known, several)
+
+
+def _given(whole: Marks, targets: dict[str, Path]) -> dict[str, AnnotatedPhoto]:
+    """The targets that are references themselves, by their content."""
+    marked = {file_digest(photo.path): photo for photo in whole.photos}
+    digests = {name: file_digest(path) for name, path in targets.items()}
+    return {
+        name: replace(marked[digest], name=name, path=targets[name])
+        for name, digest in digests.items()
+        if digest in marked
+    }
 
 
 def _label(
     recipe: Recipe,
     reader: Reader,
     folder: TransferFolder,
-    targets: dict[str, Path],
-    device: str | None,
+    photos: dict[str, Path],
     engine: str,
     workers: int | None,
+    device: str | None,
 ) -> list[str]:
-    """Label every photo that is no reference and on which others vote than before; a line for each that failed."""
+    """Label every photo on which others vote than before; a line for each that failed."""
     from tqdm import tqdm
 
     from ..device import pick_device
 
-    marked = {file_digest(photo.path) for photo in recipe.references.photos}
-    jobs = folder.jobs({name: path for name, path in targets.items() if file_digest(path) not in marked})
+    jobs = folder.jobs(photos)
     if not jobs:
         return []
-    work = Loaded(recipe.transfer(reader), recipe)
+    worker = Loaded(recipe.transfer(reader), recipe) if engine == "local" else recipe
     gpus = 1 if pick_device(device).type == "cuda" else 0
-    results = run(work, jobs, engine=engine, workers=workers, gpus=gpus)
+    results = run(worker, jobs, engine=engine, workers=workers, gpus=gpus)
     failed = []
     for job, answer in tqdm(results, total=len(jobs), desc="labelling", unit="photo"):
         folder.keep(job, answer)

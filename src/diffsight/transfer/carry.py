@@ -32,8 +32,8 @@ Flip = Literal["auto", "on", "off"]
 RIGHT = 0.1
 """A reference's point is found by the others if it lies within this fraction of the points' extent."""
 
-WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_]+")
-"""A word in any writing: ``left_eye``, ``leftEye``, ``LEye``, ``L eye``."""
+WORD = re.compile(r"(?i:left|right)|[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_]+")
+"""A word in any writing: ``left_eye``, ``leftEye``, ``lefteye``, ``LEye``, ``L eye``."""
 
 SIDES = {"left": "right", "right": "left", "l": "r", "r": "l"}
 
@@ -104,13 +104,12 @@ def other_sides(names: Sequence[str]) -> tuple[int, ...]:
 
     A side is the word left or right, or L or R alone, in any writing; the other name must be there too.
     """
-    split = [
-        tuple(word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_]+", name))
-        for name in names
-    ]
-    number = {words: i for i, words in reversed(list(enumerate(split)))}
-    swapped = [tuple(SIDES.get(word, word) for word in words) for words in split]
-    return tuple(number.get(words, i) for i, words in enumerate(swapped))
+    split = [tuple(word.lower() for word in WORD.findall(name)) for name in names]
+    number = {words: i for i, words in enumerate(split)}
+    others = [tuple(SIDES.get(word, word) for word in words) for words in split]
+    return tuple(
+        i if words == own else number.get(words, i) for i, (own, words) in enumerate(zip(split, others, strict=True))
+    )
 
 
 class Carrier:
@@ -139,7 +138,11 @@ class Carrier:
         self._flips: bool | None = None
 
     def learn(self, photo: AnnotatedPhoto, picture: Picture) -> None:
-        """Take a photo's objects of the category as references."""
+        """Take a photo's objects of the category as references.
+
+        Raises:
+            InvalidInput: for a mask or box that holds no pixel.
+        """
         self._flips = None
         instances = [own for own in photo.instances if own.category == self.category.name]
         if not instances:
@@ -150,7 +153,7 @@ class Carrier:
         mirrored = others[0] if others else None
         for instance in instances:
             points = np.where(instance.visibility[:, None] == VISIBLE, instance.keypoints, np.nan)
-            reference = Reference.of(plain, points, mirrored, self._swap, self.settings.how.sampling)
+            reference = Reference.of(plain, points, mirrored, self._swap or None, self.settings.how.sampling)
             self.known.append(Known(_key(photo, instance), instance, reference, _cell_labels(instance, photo, plain)))
 
     def read(self, picture: Picture) -> Cells:
@@ -201,20 +204,20 @@ class Carrier:
             return self.settings.flip == "on"
         if self._flips is None:
             sided = self._swap != tuple(range(len(self._swap)))
-            several = len(self.known) > 1
-            self._flips = sided or (several and self._agreement(flip=True) > self._agreement(flip=False))
+            self._flips = sided or self._agreement(flip=True) > self._agreement(flip=False)
         return self._flips
 
     def _agreement(self, flip: bool) -> float:
-        """The share of points that the references find in each other, each by the others that vote on it."""
-        how, right = replace(self.settings.how, flip=flip), []
-        for own in self.known[: self.settings.votes]:
-            view = own.reference.plain
-            others = [other.reference for other in self.known[: self.settings.votes] if other is not own]
-            found = locate(others, view.cells, how).points
-            far = np.linalg.norm(found - view.points, axis=1)
-            right.append(far[np.isfinite(far)] <= RIGHT * np.ptp(view.points[view.known], axis=0).max(initial=0))
-        return float(np.concatenate(right).mean()) if any(map(len, right)) else 0.0
+        """The share of points that references find in each other, each by all the others; 0 if there are not two."""
+        how, right = replace(self.settings.how, flip=flip), [np.zeros(0, bool)]
+        asked = [own.reference for own in self.known[: self.settings.votes] if own.reference.plain.known.any()]
+        for own in asked if len(asked) > 1 else []:
+            points = own.plain.points
+            found = locate([other for other in asked if other is not own], own.plain.cells, how).points
+            far = np.linalg.norm(found - points, axis=1)
+            right.append(far[np.isfinite(far)] <= RIGHT * np.ptp(points[own.plain.known], axis=0).max())
+        found_by_others = np.concatenate(right)
+        return float(found_by_others.mean()) if len(found_by_others) else 0.0
 
     def nearest(self, coarse: Tensor) -> list[Known]:
         """The references that vote on a photo, by its ``Cells.coarse``: those with the view most like it."""
@@ -238,12 +241,16 @@ def _extent(points: Points) -> Box:
 
 
 def _cell_labels(instance: Instance, photo: AnnotatedPhoto, cells: Cells) -> Tensor | None:
-    if instance.mask is not None:
-        target = objects(instance.mask.astype(np.uint8), photo.size)
-    elif instance.box is not None and not np.isfinite(instance.keypoints).any():
-        target = boxes([instance.box], photo.size)
-    else:
-        return None
+    """What a mask says; or a box, if there are too few points to move it by."""
+    try:
+        if instance.mask is not None:
+            target = objects(instance.mask.astype(np.uint8), photo.size)
+        elif instance.box is not None and (instance.visibility == VISIBLE).sum() < FEWEST:
+            target = boxes([instance.box], photo.size)
+        else:
+            return None
+    except InvalidInput as error:
+        raise InvalidInput(f"{photo.name}: {error}") from None
     return target.soft(cells.reading.fit, cells.grid, "area")
 
 

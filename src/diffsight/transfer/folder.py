@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 import torch
 
-from ..errors import UnreadableFile
+from ..errors import DiffsightError, InvalidInput, UnreadableFile
 from ..files import file_digest, save_json, save_tensors
 from . import masks
 from .annotations import AnnotatedPhoto, Annotations, Category, Instance
@@ -22,6 +25,11 @@ from .label_studio import write_label_studio
 from .review import write_review
 from .tables import write_keypoint_table
 from .work import Before, Job, Labelled
+
+LONGEST = 200
+"""Bytes of a photo's name that files about it still bear."""
+
+OUTPUTS = ("annotations.json", "label_studio.json", "cvat.xml", "annotations.csv", "review.html")
 
 
 @dataclass(frozen=True)
@@ -34,115 +42,144 @@ class TransferFolder:
 
     path: Path
 
+    def check_own(self, report: Path) -> None:
+        """Refuse a folder with results of which nobody knows how they were made.
+
+        Raises:
+            InvalidInput: if it holds files that would be replaced, but not the report of a run.
+        """
+        there = [name for name in (*OUTPUTS, "state", "corrections") if (self.path / name).exists()]
+        if there and not report.exists():
+            raise InvalidInput(f"{self.path} holds {there[0]}, but no {report.name}; give another folder")
+
     def jobs(self, photos: dict[str, Path]) -> list[Job]:
-        """What is to be done: all photos but the corrected ones, with what is known of each from a run before."""
-        return [Job(name, path, self._before(name, path)) for name, path in photos.items() if not self.corrected(name)]
+        """What is to be done, with what is known of each photo from a run before.
+
+        Raises:
+            UnreadableFile: if what was kept of one is damaged.
+        """
+        return [Job(name, path, self._before(name, path)) for name, path in photos.items()]
 
     def keep(self, job: Job, answer: Labelled) -> None:
-        """Write what a photo got, whole or not at all."""
+        """Write what a photo got, whole or not at all; forget what a photo had that cannot be read any more."""
+        if answer.failure:
+            self._state(job.name).unlink(missing_ok=True)
         if answer.photo is None or answer.after is None:
             return
-        facts = {
-            "photo": file_digest(job.path),
-            "used": answer.after.used,
-            "instances": [to_facts(own) for own in answer.photo.instances],
-            "size": answer.photo.size,
-        }
+        facts = {**_describe(answer.photo, job.path), "used": answer.after.used}
         coarse = torch.from_numpy(answer.after.coarse)
         save_tensors({"coarse": coarse}, self._state(job.name), {"facts": json.dumps(facts)})
 
-    def correct(self, photo: AnnotatedPhoto) -> bool:
-        """Take what was checked by hand, if it differs from what was found; it is final, and a reference."""
-        if self._state(photo.name).exists() and not self.corrected(photo.name):
-            found = [from_facts(own, photo) for own in self._facts(photo.name)["instances"]]
-            if alike(found, photo.instances):
-                return False
-        instances = [to_facts(own) for own in photo.instances]
-        save_json({"instances": instances, "size": photo.size}, self._correction(photo.name))
-        return True
-
-    def corrected(self, name: str) -> bool:
-        """Whether a photo was corrected by hand."""
-        return self._correction(name).exists()
-
-    def corrections(self, photos: dict[str, Path]) -> tuple[AnnotatedPhoto, ...]:
-        """The corrected photos, with their marks."""
-        return tuple(self.photo(name, path) for name, path in photos.items() if self.corrected(name))
-
-    def photo(self, name: str, path: Path) -> AnnotatedPhoto:
-        """A photo with the marks that it has: corrected, or found.
+    def differs(self, photo: AnnotatedPhoto) -> bool:
+        """Whether marks are other than what was found, or corrected before.
 
         Raises:
             UnreadableFile: if what was kept is damaged.
         """
-        facts = _read_json(self._correction(name)) if self.corrected(name) else self._facts(name)
-        height, width = facts["size"]
-        bare = AnnotatedPhoto(name, path, (height, width))
-        return replace(bare, instances=tuple(from_facts(own, bare) for own in facts["instances"]))
+        if self._correction(photo.name).exists():
+            (before,) = self.corrections({photo.name: photo.path})
+        elif not self._state(photo.name).exists():
+            return True
+        else:
+            facts = _facts(self._state(photo.name))
+            if facts["photo"] != file_digest(photo.path):
+                return True
+            before = self.photo(photo.name, photo.path)
+        return not alike(before.instances, photo.instances)
 
-    def done(self, photos: dict[str, Path]) -> dict[str, Path]:
-        """The photos that have marks."""
-        return {name: path for name, path in photos.items() if self.corrected(name) or self._state(name).exists()}
+    def correct(self, photo: AnnotatedPhoto) -> None:
+        """Keep what was checked by hand; it is final."""
+        save_json(_describe(photo, photo.path), self._correction(photo.name))
 
-    def write(self, categories: tuple[Category, ...], photos: dict[str, Path], review: int) -> list[Path]:
+    def corrections(self, photos: dict[str, Path]) -> tuple[AnnotatedPhoto, ...]:
+        """Those of these photos that were corrected, with their marks.
+
+        Raises:
+            UnreadableFile: if what was kept is damaged.
+            InvalidInput: for a photo that is another since.
+        """
+        found = []
+        for name, path in photos.items():
+            kept = self._correction(name)
+            if kept.exists():
+                facts = _facts(kept)
+                if facts["photo"] != file_digest(path):
+                    raise InvalidInput(f"{path} is another photo than was corrected; bring that back, or delete {kept}")
+                found.append(_photo(facts, name, path, kept))
+        return tuple(found)
+
+    def photo(self, name: str, path: Path) -> AnnotatedPhoto:
+        """A photo with what was found.
+
+        Raises:
+            UnreadableFile: if what was kept is damaged.
+        """
+        state = self._state(name)
+        return _photo(_facts(state), name, path, state)
+
+    def write(
+        self,
+        categories: tuple[Category, ...],
+        photos: dict[str, Path],
+        given: dict[str, AnnotatedPhoto],
+        review: int,
+    ) -> list[Path]:
         """Put everything into files that annotation tools read, and into a page to look it over.
 
         Args:
             categories: of the marks.
-            photos: those to put in.
+            photos: those to put in, as far as they have marks.
+            given: those of them that were marked by hand.
             review: how many of the least certain photos the page shows; 0 for no page.
 
         Returns:
             The files.
+
+        Raises:
+            UnreadableFile: if what was kept is damaged.
+            OutputFailed: if a file cannot be written.
         """
-        whole = Annotations(categories, _Stored(self, photos))
-        paths = [self.path / name for name in ("annotations.json", "label_studio.json", "cvat.xml", "annotations.csv")]
+        there = {name: path for name, path in photos.items() if name in given or self._state(name).exists()}
+        stored = _Stored(self, there, given)
+        whole = Annotations(categories, stored)
+        paths = [self.path / name for name in OUTPUTS[:4]]
         write_coco(whole, paths[0])
         write_label_studio(whole, paths[1])
         write_cvat(whole, paths[2])
         write_keypoint_table(whole, paths[3])
-        if review and photos:
-            sure = {name: _confidence(self.photo(name, path)) for name, path in photos.items()}
-            shown = sorted(photos, key=lambda name: (sure[name], name))[:review]
-            page = write_review(Annotations(categories, [self.photo(name, photos[name]) for name in shown]), self.path)
-            paths.append(page)
+        if review and there:
+            order = sorted(range(len(stored)), key=[(_confidence(own), own.name) for own in stored].__getitem__)
+            shown = [stored[number] for number in order[:review]]
+            paths.append(write_review(Annotations(categories, shown), self.path))
         return paths
 
     def _before(self, name: str, path: Path) -> Before | None:
-        if not self._state(name).exists():
+        state = self._state(name)
+        if not state.exists():
             return None
-        facts = self._facts(name)
+        facts = _facts(state)
         if facts["photo"] != file_digest(path):
             return None
         from safetensors.numpy import load_file
 
-        used = {category: tuple(keys) for category, keys in facts["used"].items()}
-        return Before(used, load_file(self._state(name))["coarse"])
-
-    def _facts(self, name: str) -> dict[str, Any]:
-        from safetensors import SafetensorError, safe_open
-
-        path = self._state(name)
-        try:
-            with safe_open(path, "numpy") as file:
-                found: dict[str, Any] = json.loads(file.metadata()["facts"])
-                return found
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise UnreadableFile(f"{path} is damaged ({error}); delete it, its photo will be labelled again") from None
+        with damaged(state):
+            used = {category: tuple(keys) for category, keys in facts["used"].items()}
+            return Before(used, load_file(state)["coarse"])
 
     def _state(self, name: str) -> Path:
-        return self.path / "state" / f"{name}.safetensors"
+        return self.path / "state" / f"{_short(name)}.safetensors"
 
     def _correction(self, name: str) -> Path:
-        return self.path / "corrections" / f"{name}.json"
+        return self.path / "corrections" / f"{_short(name)}.json"
 
 
 class _Stored(Sequence[AnnotatedPhoto]):
     """The photos of a folder of results, each read when it is asked for, so that not all masks are held at once."""
 
-    def __init__(self, folder: TransferFolder, photos: dict[str, Path]) -> None:
+    def __init__(self, folder: TransferFolder, photos: dict[str, Path], given: dict[str, AnnotatedPhoto]) -> None:
         self.folder = folder
         self.photos = list(photos.items())
+        self.given = given
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -155,11 +192,9 @@ class _Stored(Sequence[AnnotatedPhoto]):
 
     def __getitem__(self, index: int | slice) -> AnnotatedPhoto | Sequence[AnnotatedPhoto]:
         if isinstance(index, slice):
-            return [self.folder.photo(*own) for own in self.photos[index]]
-        return self.folder.photo(*self.photos[index])
-
-    def __iter__(self) -> Iterator[AnnotatedPhoto]:
-        return (self.folder.photo(*own) for own in self.photos)
+            return [self[number] for number in range(*index.indices(len(self)))]
+        name, path = self.photos[index]
+        return self.given[name] if name in self.given else self.folder.photo(name, path)
 
 
 def to_facts(instance: Instance) -> dict[str, Any]:
@@ -196,9 +231,49 @@ def _confidence(photo: AnnotatedPhoto) -> float:
     return min(known, default=2.0)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _describe(photo: AnnotatedPhoto, path: Path) -> dict[str, Any]:
+    return {"photo": file_digest(path), "size": photo.size, "instances": [to_facts(own) for own in photo.instances]}
+
+
+def _short(name: str) -> str:
+    """A photo's name, or a digest of one that leaves no room for another ending."""
+    return name if len(os.fsencode(name)) <= LONGEST else blake2b(os.fsencode(name), digest_size=16).hexdigest()
+
+
+@contextmanager
+def damaged(path: Path) -> Iterator[None]:
+    """Say that a file was changed by others where what it holds cannot be understood.
+
+    Raises:
+        UnreadableFile: naming the file.
+    """
+    from safetensors import SafetensorError
+
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        yield
+    except DiffsightError:
+        raise
+    except (OSError, AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise UnreadableFile(f"{path} is damaged ({error}); delete it, to have it made or to give it anew") from None
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """What a file of a photo says of it: JSON, or the head of tensors."""
+    from safetensors import safe_open
+
+    with damaged(path):
+        if path.suffix == ".json":
+            text = path.read_text(encoding="utf-8")
+        else:
+            with safe_open(path, "numpy") as file:
+                text = file.metadata()["facts"]
+        found: dict[str, Any] = json.loads(text)
+        found["photo"], found["size"], found["instances"]
         return found
-    except (OSError, ValueError) as error:
-        raise UnreadableFile(f"{path} is damaged ({error}); delete it, and add its correction again") from None
+
+
+def _photo(facts: dict[str, Any], name: str, path: Path, source: Path) -> AnnotatedPhoto:
+    with damaged(source):
+        height, width = facts["size"]
+        bare = AnnotatedPhoto(name, path, (height, width))
+        return replace(bare, instances=tuple(from_facts(own, bare) for own in facts["instances"]))

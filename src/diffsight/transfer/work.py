@@ -111,7 +111,7 @@ class Transfer:
         segmenter: cuts photos into parts; with it objects get masks.
 
     Raises:
-        InvalidInput: if no category has an annotated object.
+        InvalidInput: if no category has an annotated object, or for a reference of one colour.
         UnreadableFile: for a reference that cannot be read.
     """
 
@@ -128,6 +128,7 @@ class Transfer:
         carriers = [Carrier(reader, category, settings, calibrations) for category in references.categories]
         for photo in references.photos:
             picture = load_picture(photo.path)
+            check_structure(picture)
             for carrier in carriers:
                 carrier.learn(photo, picture)
         self.carriers = [carrier for carrier in carriers if carrier.known]
