@@ -18,11 +18,18 @@ from .editing import Edit, Editor, EditSettings
 from .errors import InvalidInput
 from .images import load_picture
 from .matching.aligner import Aligner
+from .matching.confidence import Calibrations
 from .matching.homography import Alignment
 from .matching.matcher import Matcher
+from .matching.refine import refinement
 from .probe import Probe
+from .readers import open_reader, single
 from .segmentation.export import save_description, save_labels
 from .segmentation.segmenter import Segmenter, Settings, Solver
+from .transfer.annotations import AnnotatedPhoto, Annotations
+from .transfer.carry import CarrySettings
+from .transfer.reading import read_annotations
+from .transfer.work import Transfer
 from .types import Matches, Segmentation, Track
 from .video import labels
 from .video.frames import read_frames
@@ -38,12 +45,16 @@ __all__ = [
     "Probe",
     "Segmenter",
     "Tracker",
+    "Transfer",
     "align",
+    "annotate",
     "draw_segments",
     "edit",
     "load",
     "load_picture",
     "match",
+    "open_reader",
+    "read_annotations",
     "save_segments",
     "segment",
     "track",
@@ -57,6 +68,7 @@ def match(
     *,
     model: Backbone | str | Path = "pocket",
     task: str = "semantic",
+    refine: str = "plain",
     **changes: Any,
 ) -> Matches:
     """Find points of one photo in another, in one call.
@@ -66,8 +78,9 @@ def match(
         target: the photo to search.
         points: (N, 2) as (x, y) in pixels of the source, pixel centres at +0.5; left out, up to 12 well-spread mutual
             points are chosen.
-        model: a loaded backbone, or what ``load`` takes.
+        model: a loaded backbone, what ``load`` takes, or the name of a recipe such as ``pocket+``.
         task: ``semantic``, ``geometric`` or ``temporal``.
+        refine: ``plain``, nearest neighbours; ``best``, points keep their arrangement.
         **changes: ``device``, ``dtype``, ``store``, and single settings that replace the task's, as for ``Matcher``.
 
     Raises:
@@ -75,7 +88,7 @@ def match(
         UnreadableFile: for a photo that cannot be read.
         ModelUnavailable: if the weights cannot be had.
     """
-    matcher = Matcher(model, task=task, **changes)
+    matcher = Matcher(model, task=task, refine=refine, **changes)
     return matcher.match(matcher.source(source, points), target)
 
 
@@ -214,6 +227,48 @@ def track(
     else:
         target = labels.points(points if points is not None else ())
     return Tracker(model, **changes).track(chain([first], frames), target)
+
+
+def annotate(
+    references: str | Path | Annotations,
+    photos: Iterable[Any],
+    *,
+    model: str = "pocket+",
+    refine: str = "best",
+    votes: int = 8,
+    abstain_below: float = 0.0,
+    masks: bool = False,
+    calibrations: Calibrations | None = None,
+    **options: Any,
+) -> Iterator[AnnotatedPhoto]:
+    """Carry the annotations of a few photos to others.
+
+    Args:
+        references: annotated photos: a COCO or LabelMe file, a folder of the latter, a CSV table, or what one holds.
+        photos: to be labelled: whatever ``load_picture`` takes.
+        model: the name of a recipe that joins maps, such as ``pocket+``, or what ``load`` takes.
+        refine: ``best`` or ``plain``.
+        votes: references that are asked about a photo: those most like it.
+        abstain_below: points less sure than this are left out, 0 to 1.
+        masks: also find masks, through the segmentation.
+        calibrations: from ``diffsight calibrate``; those shipped for the model if left out.
+        **options: ``device``, ``dtype``, ``store``, ``prompt``, ``seed``.
+
+    Returns:
+        An iterator over the photos with their marks, and how sure each is. ``diffsight transfer`` writes them to files.
+
+    Raises:
+        InvalidInput: for annotations that contradict themselves, or an unknown model or setting.
+        UnreadableFile: for a file that cannot be read.
+        ModelUnavailable: if the weights cannot be had.
+    """
+    known = references if isinstance(references, Annotations) else read_annotations(Path(references))
+    reader = open_reader(model, **options)
+    settings = CarrySettings(refinement(refine, reader.refine), votes=votes, abstain_below=abstain_below)
+    fitted = Calibrations.shipped(reader.name) if calibrations is None else calibrations
+    own = {key: options[key] for key in ("device", "dtype") if key in options}
+    transfer = Transfer(reader, known, settings, fitted, Segmenter(single(model), **own) if masks else None)
+    return map(transfer.label, photos)
 
 
 def save_segments(segmentation: Segmentation, path: str | Path) -> None:
