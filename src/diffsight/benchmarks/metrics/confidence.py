@@ -35,11 +35,10 @@ class RiskCoverage:
 def risk_coverage(confidence: npt.ArrayLike, right: npt.ArrayLike) -> RiskCoverage:
     """Sort N matches, the most confident first, and count the wrong ones; equal confidences share their risk."""
     sure, wrong = np.asarray(confidence, np.float64), 1 - np.asarray(right, np.float64)
-    order = np.argsort(-sure, kind="stable")
     levels, place, counts = np.unique(-sure, return_inverse=True, return_counts=True)
     means = np.bincount(place, wrong, minlength=len(levels)) / counts  # ties in no particular order
     number = np.arange(1, len(sure) + 1)
-    return RiskCoverage(number / len(sure), np.cumsum(means[place[order]]) / number)
+    return RiskCoverage(number / len(sure), np.cumsum(np.repeat(means, counts)) / number)
 
 
 @dataclass(frozen=True, eq=False)
