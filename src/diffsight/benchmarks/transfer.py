@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..errors import InvalidInput
 from ..images import load_picture
 from ..matching.confidence import Signals
 from ..transfer.annotations import HIDDEN, VISIBLE, AnnotatedPhoto, Annotations, Category, Instance
@@ -89,12 +90,20 @@ def _world_photo(seed: int, kind: str) -> Labelled:
 
 
 def annotated_job(annotations: Annotations, category: str, references: int) -> Job:
-    """The first ``references`` annotated photos of a category, and the rest to be labelled."""
+    """The first ``references`` annotated photos of a category, and the rest to be labelled.
+
+    Raises:
+        InvalidInput: if no photo is left to be labelled.
+    """
     photos = [
         Labelled(photo, partial(load_picture, photo.path))
         for photo in annotations.photos
         if any(own.category == category for own in photo.instances)
     ]
+    if len(photos) <= references:
+        raise InvalidInput(
+            f"{len(photos)} photos show {category!r}, {references} of them wanted as references; annotate more photos"
+        )
     return Job(annotations.category(category), tuple(photos[:references]), tuple(photos[references:]))
 
 

@@ -227,5 +227,4 @@ def view_distance(source: Tensor, target: Tensor) -> float:
     both = backward[forward] == torch.arange(len(source), device=source.device)
     if not bool(both.any()):
         return float("inf")
-    cosines = (source[both] * target[forward[both]]).sum(dim=1)
-    return float((2 - 2 * cosines).clamp(min=0).sqrt().mean())
+    return float((source[both] - target[forward[both]]).norm(dim=1).mean())
