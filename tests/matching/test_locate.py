@@ -130,17 +130,18 @@ def test_votes_are_the_mean_of_cosines():
                     best, best_at = sum(votes) / len(votes), (column, row)
         np.testing.assert_allclose(found.points[point], centres(best_at)[0])
         assert found.signals.peak[point] == pytest.approx(best, abs=1e-6)
+    np.testing.assert_array_equal(found.signals.references, 0)  # those that show a point agree
 
 
 def test_sharpness_equals_the_literal_formula():
     references, target = several()
-    found = locate(references[:1], target, WINDOW).signals
+    found = locate(references[:1], target, replace(WINDOW, window=2, temperature=0.3)).signals
     maps = target.cosines(references[0].plain.vectors)
     for point in range(1, len(POINTS)):
         (x, y), scores = best_cells(maps)[point].tolist(), maps[point].double().numpy()
-        inside = {(r, c) for r in range(y - 5, y + 6) for c in range(x - 5, x + 6) if 0 <= r < 8 and 0 <= c < 10}
+        inside = {(r, c) for r in range(y - 2, y + 3) for c in range(x - 2, x + 3) if 0 <= r < 8 and 0 <= c < 10}
         outside = [scores[r, c] for r in range(8) for c in range(10) if (r, c) not in inside]
-        weights = np.array([np.exp(scores[cell] / 0.02) for cell in inside])
+        weights = np.array([np.exp(scores[cell] / 0.3) for cell in inside])
         weights /= weights.sum()
         assert found.peak[point] == pytest.approx(scores[y, x])
         assert found.lead[point] == pytest.approx(scores[y, x] - max(outside, default=0.0), abs=1e-6)
@@ -178,10 +179,11 @@ def test_points_that_none_shows_are_nowhere():
         assert known.tolist() == ([False] * 5 if field.name == "rounds" else [True] * 4 + [False]), field.name
 
 
+@pytest.mark.parametrize("how", [BEST, Refinement()])
 @pytest.mark.parametrize("points", [np.full((3, 2), np.nan), np.zeros((0, 2))])
-def test_references_without_a_point_find_nothing(points):
+def test_references_without_a_point_find_nothing(points, how):
     photo = cells(random_map(0, 8, *GRID))
-    found = locate([Reference.of(photo, points, photo)], photo, BEST)
+    found = locate([Reference.of(photo, points, photo)] * 2, photo, how, channels=(4, 4))
     assert found.points.shape == points.shape
     assert np.isnan(found.points).all()
     assert len(found.signals) == len(points)
@@ -303,9 +305,12 @@ def test_everything_is_made_on_the_device_of_the_reading():
     references, target = several()
     expected = locate(references, target, BEST, channels=(48, 16))
     with torch.device("meta"):
+        again = [cells(own.cells.reading.feature()) for one in references for own in one.views]
+        points = [own.plain.points for own in references]
+        references = [Reference.of(*own) for own in zip(again[::2], points, again[1::2], strict=True)]
         same(locate(references, cells(target.reading.feature()), BEST, channels=(48, 16)), expected)
         for how in (Refinement(sampling="floor"), replace(BEST, masking="zero")):
-            locate(references, target, replace(how, flip=True))
+            assert np.isfinite(locate(references, target, replace(how, flip=True)).points).all()
 
 
 def test_windows_and_weights_agree_with_each_other():

@@ -71,6 +71,8 @@ def test_two_equal_cells_give_the_point_between():
 def test_the_window_is_cut_off_at_the_border():
     inside = near_best(torch.tensor([[[5.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]]), 1)
     assert inside[0].tolist() == [[True, True, False, False]] * 2 + [[False] * 4]
+    unseen = near_best(torch.tensor([[[0.0, 5.0, -torch.inf]]]), 1)
+    assert unseen.tolist() == [[[True, True, False]]]
     flat = torch.tensor([[[0.11, 0.1, 0.1, 0.1]]])
     np.testing.assert_allclose(window_soft_argmax(flat, 1, 1e3)[0], [0.5, 0.0], atol=1e-5)
 
@@ -205,10 +207,13 @@ def test_views_without_anything_in_common_are_infinitely_far():
 
 def test_blocks_are_means_of_the_cells_that_show_the_photo():
     features = random_map(0, 6, 24, 24)
-    photo = cells(features, (40, 80), "pad")
-    assert photo.coarse.shape == (12 * 6, 6)
-    block = photo.vectors.unflatten(0, (24, 24))[6:8, :2].flatten(0, 1).mean(dim=0)
-    torch.testing.assert_close(photo.coarse[0], block / block.norm(), atol=1e-3, rtol=0)
+    photo = cells(features, (47, 80), "pad")  # its first row of cells is the lower one of a block
+    assert photo.seen.unflatten(0, (24, 24))[:, 0].nonzero()[:, 0].tolist() == list(range(5, 19))
+    assert photo.coarse.shape == (12 * 8, 6)
+    vectors = photo.vectors.unflatten(0, (24, 24))
+    for row, block in ((0, vectors[5:6, :2]), (1, vectors[6:8, :2])):
+        mean = block.flatten(0, 1).mean(dim=0)
+        torch.testing.assert_close(photo.coarse[12 * row], mean / mean.norm(), atol=1e-3, rtol=0)
     assert torch.equal(photo.coarse, photo.coarse.half().float())
 
 
@@ -236,5 +241,6 @@ def test_presets_take_a_models_settings_and_single_changes():
     assert refinement("plain", {}) == Refinement()
     best = refinement("best", {"temperature": 0.5}, window=2, shape=None)
     assert best == Refinement(**{"temperature": 0.5, **PRESETS["best"], "window": 2})
+    assert refinement("best", {}, peak="cell") == Refinement(**{**PRESETS["best"], "peak": "cell"})
     with pytest.raises(InvalidInput, match="unknown preset 'worst'; use plain or best"):
         refinement("worst", {})

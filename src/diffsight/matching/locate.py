@@ -141,8 +141,6 @@ def locate(
     flipped = np.array([view is not own.plain for view, own in zip(views, references, strict=True)])
     known = np.stack([own.plain.known for own in references])
     asked = np.asarray(known.any(axis=0))
-    if not asked.any():
-        return Located(np.full((len(asked), 2), np.nan), Signals.of(len(asked)), flipped)
     votes = torch.stack([_vote(own.plain, view) for own, view in zip(references, views, strict=True)])[:, asked]
     mean = votes.sum(dim=0) / torch.from_numpy(known[:, asked].sum(axis=0)).to(votes)[:, None]
     scores = target.cosines(mean)

@@ -219,12 +219,10 @@ def view_distance(source: Tensor, target: Tensor) -> float:
         source, target: (n, C) and (m, C), of length 1.
 
     Returns:
-        0 (alike) to 2; infinite where no two vectors choose each other.
+        0 (alike) to 2; infinite where either has no vector.
     """
     if not len(source) or not len(target):
         return float("inf")
     forward, backward = mutual_argmax(source, target)
     both = backward[forward] == torch.arange(len(source), device=source.device)
-    if not bool(both.any()):
-        return float("inf")
     return float((source[both] - target[forward[both]]).norm(dim=1).mean())
