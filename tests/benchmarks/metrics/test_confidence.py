@@ -74,6 +74,7 @@ def test_bins_hold_every_match_once(pairs, bins):
     assert found.error == pytest.approx(sum(gaps) / len(pairs))
 
 
+@pytest.mark.filterwarnings("error")
 def test_without_matches_there_is_no_figure():
     nothing = risk_coverage([], [])
     assert len(nothing.risk) == len(nothing.coverage) == 0
