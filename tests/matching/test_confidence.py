@@ -119,8 +119,8 @@ def test_a_fit_recovers_a_known_probability():
 @given(st.integers(0, 20), st.lists(st.sampled_from(NAMES), min_size=1, unique=True))
 def test_what_is_fitted_is_monotone_and_can_be_kept(seed, names):
     rng = np.random.default_rng(seed)
-    columns = {name: np.where(rng.random(60) < 0.1, np.nan, rng.normal(size=60).round(1)) for name in NAMES}
-    found = fit(Signals.of(60, **columns), rng.random(60) < 0.5, names)
+    columns = {name: np.where(rng.random(90) < 0.1, np.nan, rng.normal(size=90).round(1)) for name in NAMES}
+    found = fit(Signals.of(90, **columns), rng.random(90) < 0.5, names)
     assert Calibration.of(found.facts()) == found
     assert {curve.signal for curve in found.curves} <= set(names)
 
