@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -22,6 +24,21 @@ def full_cosines(
     b = b / b.norm(dim=0, keepdim=True).clamp(min=1e-12)
     vectors = a[:, pixels[:, 1], pixels[:, 0]].T
     return torch.einsum("kc,chw->khw", vectors, b)
+
+
+def window_soft_argmax(
+    scores: np.ndarray, window: int, temperature: float, masking: str = "inf"
+) -> tuple[float, float]:
+    """Zhang et al., 2023 (arXiv 2311.17034), cell by cell of an (h, w) map: (x, y); ``zero`` multiplies by the mask."""
+    cells = [(y, x) for y in range(scores.shape[0]) for x in range(scores.shape[1])]
+    best_y, best_x = max(cells, key=lambda cell: scores[cell])
+    total = mean_x = mean_y = 0.0
+    for y, x in cells:
+        inside = abs(y - best_y) <= window and abs(x - best_x) <= window
+        if inside or masking == "zero":
+            weight = math.exp((scores[y, x] * inside - scores[best_y, best_x]) / temperature)
+            total, mean_x, mean_y = total + weight, mean_x + weight * x, mean_y + weight * y
+    return mean_x / total, mean_y / total
 
 
 def aggregate(levels: list[tuple[Tensor, tuple[int, int]]], weights: list[float]) -> Tensor:

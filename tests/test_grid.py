@@ -24,6 +24,29 @@ def test_pixels_survive_the_round_trip(kind, original, network, grid, points):
     np.testing.assert_allclose(back, points, atol=1e-7, rtol=1e-9)
 
 
+@given(kinds, sizes, sizes, grids)
+def test_cells_are_seen_where_their_centre_is_in_the_photo(kind, original, network, grid):
+    fit = Fit.make(kind, original, network)
+    shown = fit.seen_cells(grid)
+    centres = fit.to_pixels(np.stack(np.meshgrid(np.arange(grid[1]), np.arange(grid[0])), axis=-1).reshape(-1, 2), grid)
+    inside = ((centres >= 0) & (centres <= original[::-1])).reshape(*grid, 2)
+    for axis in (0, 1):  # rows, columns
+        literal = inside[:, 0, 1] if axis == 0 else inside[0, :, 0]
+        assert shown[axis].any()
+        if literal.any():
+            np.testing.assert_array_equal(shown[axis], literal)
+    if kind != "pad":
+        assert all(own.all() for own in shown)
+
+
+def test_of_a_photo_thinner_than_a_cell_the_nearest_cells_are_seen():
+    rows, columns = Fit.make("pad", (2, 100), (64, 64)).seen_cells((5, 4))
+    assert rows.tolist() == [False, False, True, False, False]
+    assert columns.all()
+    rows, _ = Fit.make("pad", (2, 100), (64, 64)).seen_cells((3, 4))
+    assert rows.tolist() == [False, True, False]
+
+
 @given(sizes, grids)
 def test_stretch_is_the_half_pixel_rule(original, grid):
     fit = Fit.make("stretch", original, (64, 64))

@@ -126,14 +126,18 @@ class Fit:
         return self.to_grid(np.stack([columns, np.zeros_like(columns)], axis=1), grid)[:, 0]
 
     def seen_cells(self, grid: Size) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """Whether each row (h,) and column (w,) of cells has its centre within the photo; padding has not."""
+        """Whether each row (h,) and column (w,) of cells has its centre within the photo; padding has not.
+
+        Of a photo so thin that it lies between centres, the nearest ones are taken.
+        """
         ends = ((self.original[0], grid[0], 1), (self.original[1], grid[1], 0))
         found = []
         for side, cells, axis in ends:
             centres = np.zeros((cells, 2))
             centres[:, axis] = np.arange(cells)
             pixels = self.to_pixels(centres, grid)[:, axis]
-            found.append((pixels >= 0) & (pixels <= side))
+            outside = np.maximum(-pixels, pixels - side)
+            found.append(outside <= max(0.0, outside.min()))
         return found[0], found[1]
 
     def raster(self, rows: int, columns: int, grid: Size) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

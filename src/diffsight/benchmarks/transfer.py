@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..errors import InvalidInput
 from ..grid import Fit
 from ..images import load_picture
 from ..matching.confidence import ANY, NAMES, PORTABLE, Calibration, Calibrations, Signals, fit
@@ -108,12 +109,20 @@ def world_marks(shown: WorldObject) -> Instance:
 
 
 def annotated_job(annotations: Annotations, category: str, references: int) -> Job:
-    """The first ``references`` annotated photos of a category, and the rest to be labelled."""
+    """The first ``references`` annotated photos of a category, and the rest to be labelled.
+
+    Raises:
+        InvalidInput: if no photo is left to be labelled.
+    """
     photos = [
         Labelled(photo, partial(load_picture, photo.path))
         for photo in annotations.photos
         if any(own.category == category for own in photo.instances)
     ]
+    if len(photos) <= references:
+        raise InvalidInput(
+            f"{len(photos)} photos show {category!r}, {references} of them wanted as references; annotate more photos"
+        )
     return Job(annotations.category(category), tuple(photos[:references]), tuple(photos[references:]))
 
 

@@ -54,8 +54,8 @@ class Signals:
     @classmethod
     def of(cls, count: int, **known: npt.ArrayLike) -> Signals:
         """Signals of N matches of which only some are known."""
-        unknown = np.full(count, np.nan)
-        return cls(**{name: np.asarray(known.get(name, unknown), np.float64).reshape(count) for name in NAMES})
+        signals = {**dict.fromkeys(NAMES, np.full(count, np.nan)), **known}
+        return cls(**{name: np.asarray(values, np.float64).reshape(count) for name, values in signals.items()})
 
     def __len__(self) -> int:
         return len(self.peak)
@@ -116,7 +116,7 @@ class Calibration:
         odds = np.full(len(signals), self.offset)
         for curve in self.curves:
             odds = odds + curve.weight * curve.evidence(getattr(signals, curve.signal), self.base)
-        return 1 / (1 + np.exp(-odds))
+        return _chance(odds)
 
     def facts(self) -> dict[str, Any]:
         """All of it, as JSON holds it."""
@@ -148,6 +148,8 @@ class Calibration:
             steps = np.diff(curve.rates) * (1 if curve.signal in RISING else -1)
             if curve.signal not in NAMES or len(curve.knots) != len(curve.rates) or not curve.knots:
                 raise ValueError(f"signal {curve.signal!r}")
+            if not np.isfinite([*curve.knots, *curve.rates]).all():
+                raise ValueError(f"the curve of {curve.signal} has a number that is not finite")
             if not 0 <= curve.weight < np.inf or (steps < 0).any() or (np.diff(curve.knots) < 0).any():
                 raise ValueError(f"the curve of {curve.signal} is not monotone")
             if not 0 < min(curve.rates) <= max(curve.rates) < 1:
@@ -207,7 +209,7 @@ class Calibrations:
             if not own:
                 raise ValueError("it holds none")
             return cls(str(facts["model"]), own, str(facts.get("about", "")))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UnreadableFile(
                 f"{path} is no calibration ({reason}); give a file that `diffsight calibrate` wrote"
@@ -242,7 +244,7 @@ def fit(signals: Signals, right: npt.ArrayLike, names: Sequence[str] = NAMES) ->
         names: the signals to use; those that are unknown for every match are left out.
 
     Raises:
-        InvalidInput: for too few matches, or too few of one outcome.
+        InvalidInput: for too few matches, too few of one outcome, or no signal that is known and varies.
     """
     from scipy.optimize import minimize
 
@@ -255,11 +257,15 @@ def fit(signals: Signals, right: npt.ArrayLike, names: Sequence[str] = NAMES) ->
     base = float(truth.mean())
     curves = [_isotonic(name, getattr(signals, name), truth, base) for name in names]
     found = [curve for curve in curves if curve is not None]
+    if not found:
+        raise InvalidInput(
+            f"none of the signals {', '.join(names)} is known for {FEWEST} points and varies among them; give others"
+        )
     evidence = np.stack([curve.evidence(getattr(signals, curve.signal), base) for curve in found], axis=1)
 
     def loss(parameters: Values) -> tuple[float, Values]:
         odds = parameters[0] + evidence @ parameters[1:]
-        slope = (1 / (1 + np.exp(-odds)) - truth) / len(truth)
+        slope = (_chance(odds) - truth) / len(truth)
         pull = SHRINKAGE * parameters[1:]
         value = np.mean(np.logaddexp(0, odds) - truth * odds) + 0.5 * parameters[1:] @ pull
         return float(value), np.concatenate([[slope.sum()], slope @ evidence + pull])
@@ -280,8 +286,13 @@ def _isotonic(name: str, values: Values, truth: npt.NDArray[np.bool_], base: flo
         return None
     regression = IsotonicRegression(increasing=name in RISING).fit(values[known], truth[known])
     share = known.sum() / (known.sum() + 20)  # as if 20 more matches had been seen at the base rate
-    rates = share * regression.y_thresholds_ + (1 - share) * base
-    return Curve(name, tuple(np.round(regression.X_thresholds_, 7).tolist()), tuple(np.round(rates, 6).tolist()))
+    rates = np.clip(np.round(share * regression.y_thresholds_ + (1 - share) * base, 6), 1e-6, 1 - 1e-6)
+    return Curve(name, tuple(np.round(regression.X_thresholds_, 7).tolist()), tuple(rates.tolist()))
+
+
+def _chance(odds: Values) -> Values:
+    """The probability of log-odds."""
+    return np.exp(-np.logaddexp(0, -odds))
 
 
 def _logit(rates: Values) -> Values:

@@ -14,7 +14,7 @@ from ..errors import InvalidInput
 from ..grid import Points
 from .confidence import Signals
 from .nearest import cell_size, unit
-from .refine import Cells, Refinement, Sampling, best_cells, mirror_points, view_distance, window_weights
+from .refine import Cells, Refinement, Sampling, best_cells, mirror_points, near_best, softmax, view_distance
 from .shape import arrange
 
 Values = npt.NDArray[np.float64]
@@ -39,7 +39,7 @@ class View:
     def of(cls, cells: Cells, points: Points, sampling: Sampling = "bilinear") -> View:
         """Take the vectors of (N, 2) points, of which some may be NaN."""
         known = np.isfinite(points).all(axis=1)
-        vectors = torch.zeros(len(points), cells.vectors.shape[1])
+        vectors = cells.vectors.new_zeros(len(points), cells.vectors.shape[1])
         vectors[torch.from_numpy(known)] = cells.describe(points[known], sampling)
         return cls(cells, points, vectors)
 
@@ -141,26 +141,26 @@ def locate(
     flipped = np.array([view is not own.plain for view, own in zip(views, references, strict=True)])
     known = np.stack([own.plain.known for own in references])
     asked = np.asarray(known.any(axis=0))
-    if not asked.any():
-        return Located(np.full((len(asked), 2), np.nan), Signals.of(len(asked)), flipped)
-    # where a mirror image does not show a point's partner, the photo still shows the point
-    plain = torch.stack([own.plain.vectors[asked] for own in references])
-    chosen = torch.stack([view.vectors[asked] for view in views])
-    votes = torch.where(chosen.abs().amax(dim=2, keepdim=True) > 0, chosen, plain)
-    mean = votes.sum(dim=0) / torch.from_numpy(known[:, asked].sum(axis=0))[:, None]
+    votes = torch.stack([_vote(own.plain, view) for own, view in zip(references, views, strict=True)])[:, asked]
+    mean = votes.sum(dim=0) / torch.from_numpy(known[:, asked].sum(axis=0)).to(votes)[:, None]
     scores = target.cosines(mean)
     raised, expected = _arrange([view.points[asked] for view in views], scores, target, how)
     found = target.locate(mean, raised, how)
-    others = [own.mirrored if view is own.plain else own.plain for view, own in zip(views, references, strict=True)]
     signals = {
         **_sharpness(scores, raised, how),
         "references": _spread(votes, known[:, asked], scores, target),
         "parts": _disagreement(mean, target, channels),
-        "shape": np.linalg.norm(expected - found, axis=1) / max(target.reading.fit.original),
-        "flip": _other_views(others, asked, target, found, how),
+        "shape": _apart(expected, found, target),
+        "flip": _other_views(references, flipped, asked, target, found, how),
         **_lead_back(views, asked, target, found, how),
     }
     return _whole(asked, found, signals, flipped)
+
+
+def _vote(plain: View, view: View) -> Tensor:
+    """The view's vectors (N, C) of the points that the photo shows; its own where the view lacks a point's partner."""
+    both = torch.from_numpy(plain.known & view.known).to(view.vectors.device)
+    return torch.where(both[:, None], view.vectors, plain.vectors)
 
 
 def _whole(asked: Known, found: Points, signals: dict[str, Values], flipped: Known) -> Located:
@@ -183,10 +183,10 @@ def _arrange(shapes: Sequence[Points], scores: Tensor, target: Cells, how: Refin
 
 def _sharpness(scores: Tensor, raised: Tensor, how: Refinement) -> dict[str, Values]:
     """How much the maps of cosines stand out around the cells that were chosen, (N,) each."""
-    weights = window_weights(raised, how.window, how.temperature)
-    inside = weights > 0
-    best = raised.flatten(1).argmax(dim=1, keepdim=True)
-    peak = scores.flatten(1).gather(1, best)[:, 0]
+    inside = near_best(raised, how.window)
+    weights = softmax(raised.double().masked_fill(~inside, -torch.inf), how.temperature)
+    x, y = best_cells(raised).unbind(dim=1)
+    peak = scores[torch.arange(len(scores), device=x.device), y, x]
     outside = scores.masked_fill(inside, -torch.inf).flatten(1).amax(dim=1)
     lead = torch.where(outside.isfinite(), peak - outside, peak)
     cells = inside.flatten(1).sum(dim=1).clamp(min=2)
@@ -199,8 +199,8 @@ def _spread(votes: Tensor, known: Known, scores: Tensor, target: Cells) -> Value
     """How far the references one by one (K, N, C) would put each point from where they put it together, (N,)."""
     if len(votes) == 1:
         return np.full(len(scores), np.nan)
-    own = _pixels(target, target.cosines(votes.flatten(0, 1))).reshape(*votes.shape[:2], 2)
-    off = np.linalg.norm(own - _pixels(target, scores), axis=2) / max(target.reading.fit.original)
+    own = _pixels(target, target.cosines(votes.flatten(0, 1))).reshape(*known.shape, 2)
+    off = _apart(own, _pixels(target, scores), target)
     several = known.sum(axis=0) > 1
     return np.where(several, _mean(np.where(known, off, np.nan)), np.nan)
 
@@ -211,8 +211,7 @@ def _disagreement(vectors: Tensor, target: Cells, channels: Sequence[int]) -> Va
         return np.full(len(vectors), np.nan)
     pieces = zip(vectors.split(list(channels), dim=1), target.vectors.split(list(channels), dim=1), strict=True)
     places = np.stack([_pixels(target, target.seen_only(unit(a) @ unit(b).T)) for a, b in pieces])
-    off = np.linalg.norm(places - places.mean(axis=0), axis=2).mean(axis=0)
-    return np.asarray(off / max(target.reading.fit.original))
+    return np.asarray(_apart(places, places.mean(axis=0), target).mean(axis=0))
 
 
 def _pixels(target: Cells, scores: Tensor) -> Points:
@@ -228,22 +227,33 @@ def _lead_back(views: Sequence[View], asked: Known, target: Cells, found: Points
         shown = view.known[asked]
         own = vectors[shown]
         back = view.cells.locate(own, view.cells.cosines(own), how)
-        step = np.abs(back - view.points[asked][shown])
-        far[row, shown] = np.linalg.norm(step, axis=1) / max(view.cells.reading.fit.original)
-        home[row, shown] = (step <= cell_size(view.cells.reading)).all(axis=1)
+        query = view.points[asked][shown]
+        far[row, shown] = _apart(back, query, view.cells)
+        home[row, shown] = (np.abs(back - query) <= cell_size(view.cells.reading)).all(axis=1)
     return {"cycle": _mean(far), "mutual": _mean(home)}
 
 
-def _other_views(others: Sequence[View | None], asked: Known, target: Cells, found: Points, how: Refinement) -> Values:
-    """How far from the match the views that were not chosen put each point: the mean over them, (N,)."""
+def _other_views(
+    references: Sequence[Reference], flipped: Known, asked: Known, target: Cells, found: Points, how: Refinement
+) -> Values:
+    """How far from the match the views that were not chosen put each point: the mean over them, (N,).
+
+    Points that only one of the views shows are left out, as the photo then votes whichever view is chosen.
+    """
+    pairs = [own.views if flip else own.views[::-1] for own, flip in zip(references, flipped, strict=True)]
+    others = [pair for pair in pairs if len(pair) == 2]
     far = np.full((len(others), len(found)), np.nan)
-    for row, view in enumerate(others):
-        if view is not None:
-            shown = view.known[asked]
-            own = view.vectors[asked][shown]
-            places = target.locate(own, target.cosines(own), how)
-            far[row, shown] = np.linalg.norm(places - found[shown], axis=1) / max(target.reading.fit.original)
+    if others:
+        shown = np.stack([(other.known & chosen.known)[asked] for other, chosen in others])
+        vectors = torch.stack([other.vectors[asked] for other, _ in others])[torch.from_numpy(shown)]
+        places = target.locate(vectors, target.cosines(vectors), how)
+        far[shown] = _apart(places, found[shown.nonzero()[1]], target)
     return _mean(far)
+
+
+def _apart(here: Points, there: Points, cells: Cells) -> Values:
+    """Distances (...,) of points (..., 2) of a photo, as fractions of its longer side."""
+    return np.asarray(np.linalg.norm(here - there, axis=-1) / max(cells.reading.fit.original))
 
 
 def _mean(values: Values) -> Values:

@@ -310,8 +310,8 @@ def suggest_points(source: Reading, target: Reading, count: int, stage: str | No
 def mutual_argmax(a: Tensor, b: Tensor, block: int = 2048) -> tuple[Tensor, Tensor]:
     """Nearest row of (M, C) for each row of (N, C), and the other way round, by inner product; ties go to the first."""
     forward = []
-    best = torch.full((len(b),), -torch.inf)
-    backward = torch.zeros(len(b), dtype=torch.long)
+    best = b.new_full((len(b),), -torch.inf)
+    backward = torch.zeros(len(b), dtype=torch.long, device=b.device)
     for start in range(0, len(a), block):
         scores = a[start : start + block] @ b.T
         forward.append(scores.argmax(dim=1))

@@ -65,7 +65,7 @@ class Refinement:
                 f"a window of {self.window} and temperature {self.temperature} do not suit; use 0 cells or more, and a "
                 "temperature above 0"
             )
-        if self.shape < 0 or not self.shape_width > 0 or (self.shape and self.peak == "pixel"):
+        if not self.shape >= 0 or not self.shape_width > 0 or (self.shape and self.peak == "pixel"):
             raise InvalidInput(
                 f"shape {self.shape} of width {self.shape_width} does not suit the peak {self.peak}; use 0 or more, a "
                 "width above 0, and the peak window or cell"
@@ -108,8 +108,9 @@ class Cells:
     @classmethod
     def of(cls, reading: Reading) -> Cells:
         """Scale a reading's vectors and find the cells that show the photo."""
-        rows, columns = (torch.from_numpy(shown) for shown in reading.fit.seen_cells(reading.grid()))
-        return cls(reading, unit(reading.feature().flatten(1).T), (rows[:, None] & columns).flatten())
+        rows, columns = reading.fit.seen_cells(reading.grid())
+        vectors = unit(reading.feature().flatten(1).T)
+        return cls(reading, vectors, torch.from_numpy(np.outer(rows, columns)).flatten().to(vectors.device))
 
     @property
     def grid(self) -> Size:
@@ -166,14 +167,13 @@ def best_cells(scores: Tensor) -> Tensor:
     return torch.stack([index % scores.shape[2], index // scores.shape[2]], dim=1)
 
 
-def window_weights(scores: Tensor, window: int, temperature: float) -> Tensor:
-    """The softmax of (N, h, w) maps within a window around their highest cell, 0 outside; (N, h, w) float64."""
+def near_best(scores: Tensor, window: int) -> Tensor:
+    """Which cells of (N, h, w) maps may win and are within a window around the highest, (N, h, w)."""
     _, height, width = scores.shape
     x, y = best_cells(scores).unbind(dim=1)
     near_x = (torch.arange(width, device=scores.device) - x[:, None]).abs() <= window
     near_y = (torch.arange(height, device=scores.device) - y[:, None]).abs() <= window
-    inside = near_y[:, :, None] & near_x[:, None]
-    return _softmax(scores.double().masked_fill(~inside, -torch.inf), temperature)
+    return near_y[:, :, None] & near_x[:, None] & (scores > -torch.inf)
 
 
 def window_soft_argmax(scores: Tensor, window: int = 5, temperature: float = 0.02, masking: Masking = "inf") -> Tensor:
@@ -188,15 +188,15 @@ def window_soft_argmax(scores: Tensor, window: int = 5, temperature: float = 0.0
     Returns:
         (N, 2) cell coordinates (x, y), float64.
     """
-    weights = window_weights(scores, window, temperature)
-    if masking == "zero":
-        weights = _softmax(torch.where(weights > 0, scores.double(), 0.0), temperature)
+    outside = -torch.inf if masking == "inf" else 0.0
+    weights = softmax(scores.double().where(near_best(scores, window), outside), temperature)
     x = torch.arange(scores.shape[2], dtype=torch.float64, device=scores.device)
     y = torch.arange(scores.shape[1], dtype=torch.float64, device=scores.device)
     return torch.stack([weights.sum(dim=1) @ x, weights.sum(dim=2) @ y], dim=1)
 
 
-def _softmax(scores: Tensor, temperature: float) -> Tensor:
+def softmax(scores: Tensor, temperature: float) -> Tensor:
+    """Of each of (N, h, w) maps over all its cells."""
     return (scores / temperature).flatten(1).softmax(dim=1).unflatten(1, scores.shape[1:])
 
 
@@ -219,13 +219,10 @@ def view_distance(source: Tensor, target: Tensor) -> float:
         source, target: (n, C) and (m, C), of length 1.
 
     Returns:
-        0 (alike) to 2; infinite where no two vectors choose each other.
+        0 (alike) to 2; infinite where either has no vector.
     """
     if not len(source) or not len(target):
         return float("inf")
     forward, backward = mutual_argmax(source, target)
-    both = backward[forward] == torch.arange(len(source))
-    if not bool(both.any()):
-        return float("inf")
-    cosines = (source[both] * target[forward[both]]).sum(dim=1)
-    return float((2 - 2 * cosines).clamp(min=0).sqrt().mean())
+    both = backward[forward] == torch.arange(len(source), device=source.device)
+    return float((source[both] - target[forward[both]]).norm(dim=1).mean())

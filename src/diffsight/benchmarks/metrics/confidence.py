@@ -24,22 +24,21 @@ class RiskCoverage:
 
     @property
     def area(self) -> float:
-        """The mean risk over all coverages (AURC; Geifman et al., 2019, arXiv 1805.08206)."""
-        return float(self.risk.mean())
+        """The mean risk over all coverages (AURC; Geifman et al., 2019, arXiv 1805.08206); NaN without matches."""
+        return float(self.risk.mean()) if len(self.risk) else float("nan")
 
     def at(self, coverage: float) -> float:
-        """The risk where a share of the matches is kept; at least one is."""
-        return float(self.risk[max(0, round(coverage * len(self.risk)) - 1)])
+        """The risk where a share of the matches is kept; at least one is. NaN without matches."""
+        return float(self.risk[max(0, round(coverage * len(self.risk)) - 1)]) if len(self.risk) else float("nan")
 
 
 def risk_coverage(confidence: npt.ArrayLike, right: npt.ArrayLike) -> RiskCoverage:
     """Sort N matches, the most confident first, and count the wrong ones; equal confidences share their risk."""
     sure, wrong = np.asarray(confidence, np.float64), 1 - np.asarray(right, np.float64)
-    order = np.argsort(-sure, kind="stable")
     levels, place, counts = np.unique(-sure, return_inverse=True, return_counts=True)
     means = np.bincount(place, wrong, minlength=len(levels)) / counts  # ties in no particular order
     number = np.arange(1, len(sure) + 1)
-    return RiskCoverage(number / len(sure), np.cumsum(means[place[order]]) / number)
+    return RiskCoverage(number / len(sure), np.cumsum(np.repeat(means, counts)) / number)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +57,12 @@ class Reliability:
 
     @property
     def error(self) -> float:
-        """Expected calibration error: the mean gap between the two (Guo et al., 2017, arXiv 1706.04599)."""
-        return float(np.abs(self.confidence - self.rate) @ self.count / self.count.sum())
+        """Expected calibration error: the mean gap between the two over all matches; NaN without any.
+
+        Guo et al., 2017, arXiv 1706.04599.
+        """
+        gaps = np.repeat(np.abs(self.confidence - self.rate), self.count)
+        return float(gaps.mean()) if len(gaps) else float("nan")
 
 
 def reliability(confidence: npt.ArrayLike, right: npt.ArrayLike, bins: int = 10) -> Reliability:
