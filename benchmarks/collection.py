@@ -233,7 +233,7 @@ def find() -> None:
             path = root / f"{number:03d}.png"
             Image.fromarray(picture.array()).save(path)
             photos.append((path.name, path))
-        kept = Collection.create(root / "kept", reader, photos[:64], opened=opened)
+        kept, _ = Collection.create(root / "kept", reader, photos[:64], opened=opened)
         x, y = pairs[0].query[0]
         rows, more = list(kept.index.entries), (PHOTOS - 64) // SHARD + 1
         for order in range(more):

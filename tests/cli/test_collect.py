@@ -49,7 +49,7 @@ def test_build_find_and_look(capsys, here, build):
     assert rows[0]["name"] == "b.png"
     assert [row["rank"] for row in report["found"]] == [1, 2]
     assert abs(report["found"][0]["x"] - 20) < 4
-    assert report["found"][0]["score"] > 0.99
+    assert report["found"][0]["cosine"] > 0.99
     assert Image.open(here / "out" / "find.png").width > 700
     (here / "in" / "b.png").rename(here / "elsewhere.png")
     assert run(["find", "elsewhere.png", "--point", "20,30.5", "--in", "kept", "--out", "out"]) == 0
@@ -121,7 +121,7 @@ def test_a_build_killed_outright_goes_on(here, build, rng):
     for i in range(100):
         Image.fromarray(rng.integers(0, 255, (20, 30, 3), np.uint8)).save(here / "in" / f"{i}.png")
     arguments = [*build, "in", "--in", "kept"]
-    code = "import sys; from diffsight.collection import store; store.FLUSH, store.TOGETHER = -1, 1;"
+    code = "import sys; from diffsight.collection import store; store.FLUSH = -1;"
     code += "from diffsight.cli import run; sys.exit(run(sys.argv[1:]))"
     with subprocess.Popen([sys.executable, "-c", code, *arguments], stderr=subprocess.DEVNULL) as process:
         while len(list(here.glob("kept/shards/*"))) < 4:

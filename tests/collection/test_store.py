@@ -33,7 +33,7 @@ def vectors(kept: Collection) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("numbers", ["int8", "float16"])
 def test_vectors_are_the_projected_features(tmp_path, reader, photos, numbers):
-    kept = Collection.create(tmp_path / "c", reader, photos[:4], dims=12, numbers=numbers)
+    kept, _ = Collection.create(tmp_path / "c", reader, photos[:4], dims=12, numbers=numbers)
     kept.append(reader, photos)
     assert len(kept) == len(photos)
     found = vectors(Collection(tmp_path / "c"))
@@ -47,13 +47,13 @@ def test_vectors_are_the_projected_features(tmp_path, reader, photos, numbers):
 
 def test_nothing_is_read_twice(tmp_path, reader, photos):
     counting = Counting(reader.backbone, reader.settings)
-    kept = Collection.create(tmp_path / "c", counting, photos[:8], dims=4)
+    kept, _ = Collection.create(tmp_path / "c", counting, photos[:8], dims=4)
     report = kept.append(counting, photos)
     assert (report.added, report.known, counting.count) == (4, 8, 12)
     shutil.copy(photos[0][1], tmp_path / "copy.png")
     report = Collection(tmp_path / "c").append(counting, [*photos, ("copy.png", tmp_path / "copy.png")])
     assert (report.added, report.known, counting.count) == (0, 13, 12)
-    twice = Collection.create(tmp_path / "twice", counting, [photos[0], ("copy.png", tmp_path / "copy.png")], dims=4)
+    twice, _ = Collection.create(tmp_path / "twice", counting, [photos[0], ("copy.png", tmp_path / "copy.png")], dims=4)
     assert (len(twice), counting.count) == (1, 13)
 
 
@@ -118,7 +118,7 @@ def test_shards_are_joined(kept, reader, photos, monkeypatch):
 def test_photos_that_were_moved_are_found_again(tmp_path, reader, photos):
     (tmp_path / "in").mkdir()
     there = [(name, shutil.copy(path, tmp_path / "in" / name)) for name, path in photos[:3]]
-    kept = Collection.create(tmp_path / "c", reader, there, dims=4)
+    kept, _ = Collection.create(tmp_path / "c", reader, there, dims=4)
     (tmp_path / "in").rename(tmp_path / "moved")
     kept.append(reader, [("02.png", tmp_path / "moved" / "02.png")])
     paths = [entry.path for entry in Collection(tmp_path / "c").index.entries]

@@ -62,7 +62,6 @@ def shard(kept: Collection) -> Path:
 @pytest.mark.parametrize("work", ["append", "delete"])
 def test_a_run_killed_at_any_change_loses_nothing(kept, reader, photos, kill, monkeypatch, work):
     monkeypatch.setattr(store, "FLUSH", -1.0)
-    monkeypatch.setattr(store, "TOGETHER", 2)
     before = vectors(kept)
     for changes in range(40):
         own = copy(kept, f"killed{changes}")
@@ -101,7 +100,7 @@ def test_a_killed_creation_starts_again(tmp_path, reader, photos, kill):
         if (folder / "manifest.json").exists():
             whole(folder)
             continue
-        assert len(Collection.create(folder, reader, photos[:3], dims=4)) == 3
+        assert len(Collection.create(folder, reader, photos[:3], dims=4)[0]) == 3
         repair(folder)
         assert len(whole(folder)) == 3
     pytest.fail("the run never came to its end")
@@ -178,7 +177,7 @@ def test_a_whole_collection_is_left_as_it_is(kept):
 
 
 def test_what_a_killed_run_had_finished_is_not_read_again(tmp_path, kept, reader, photos):
-    other = Collection.create(tmp_path / "other", reader, photos[8:10], dims=12)
+    other, _ = Collection.create(tmp_path / "other", reader, photos[8:10], dims=12)
     ((rows, block),) = other.blocks()
     shards.write(kept.folder / "shards", kept.index.following, rows, block)  # and then it was killed
     assert "not in the index yet" in verify(kept.folder)[0]
