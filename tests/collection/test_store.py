@@ -10,6 +10,7 @@ from diffsight.collection import shards, store
 from diffsight.collection.basis import compact
 from diffsight.collection.store import Collection
 from diffsight.collection.upkeep import verify, writing
+from diffsight.collection.work import Recipe, Spread
 from diffsight.errors import InvalidInput, UnreadableFile
 from diffsight.images import load_picture
 from diffsight.readers import ModelReader
@@ -113,6 +114,28 @@ def test_shards_are_joined(kept, reader, photos, monkeypatch):
     found = vectors(Collection(kept.folder))
     assert all(torch.equal(found[name], v) for name, v in before.items() if name != "00.png")
     assert verify(kept.folder) == []
+
+
+def test_shards_hang_on_the_photos_alone(tmp_path, reader, photos, monkeypatch):
+    """However often was written: only the numbers in front of their names tell that."""
+    monkeypatch.setattr(shards, "PHOTOS", 4)
+    monkeypatch.setattr(store, "SAMPLE", 3)
+    found = []
+    for seconds in (600.0, -1.0):
+        monkeypatch.setattr(store, "FLUSH", seconds)
+        kept, report = Collection.create(tmp_path / str(seconds), reader, photos[:11], dims=12)
+        assert (report.added, report.known) == (11, 0)
+        found.append([(name.split("-")[1], [row.name for row in rows]) for name, rows in kept.index.shards()])
+    assert found[0] == found[1]
+    assert [len(names) for _, names in found[0]] == [4, 4, 3]
+
+
+def test_a_worker_with_other_weights_is_refused(kept, reader, photos, tiny_sd):
+    elsewhere = Recipe(lambda: ModelReader.open(tiny_sd, **{**HERE, "timestep": 3}), reader.fingerprint, None, set())
+    with pytest.raises(InvalidInput, match=r"a worker has other weights of .*sd than the command"):
+        elsewhere()
+    with pytest.raises(InvalidInput, match="give open_reader, too"):
+        kept.append(reader, photos, Spread("ray"))
 
 
 def test_photos_that_were_moved_are_found_again(tmp_path, reader, photos):

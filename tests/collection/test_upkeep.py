@@ -67,7 +67,7 @@ def test_a_run_killed_at_any_change_loses_nothing(kept, reader, photos, kill, mo
         own = copy(kept, f"killed{changes}")
         patch, ended = kill(changes), False
         with patch.context(), suppress(Killed):
-            own.append(reader, photos) if work == "append" else own.delete(["03.png"])
+            own.append(reader, photos[:10]) if work == "append" else own.delete(["03.png"])
             ended = True
         patch.undo()
         listed = set(Collection(own.folder).index.names)  # also before it is repaired it can be used
@@ -78,8 +78,8 @@ def test_a_run_killed_at_any_change_loses_nothing(kept, reader, photos, kill, mo
         assert all(torch.equal(found[name], v) for name, v in before.items() if name in found)
         if work == "append":
             assert set(found) >= set(before)
-            Collection(own.folder).append(reader, photos)
-            assert set(whole(own.folder)) == {name for name, _ in photos}
+            Collection(own.folder).append(reader, photos[:10])
+            assert set(whole(own.folder)) == {name for name, _ in photos[:10]}
         else:
             assert set(before) - set(found) <= {"03.png"}
         if ended:
@@ -120,8 +120,8 @@ def test_a_shard_that_is_cut_off_gives_back_what_it_has(kept, reader, photos, sh
     assert "add these again" in line
     assert all(name in line for name in set(before) - set(found))
     assert Collection(kept.folder).append(reader, photos[:8]).added == 8 - len(found)
-    again = whole(kept.folder)  # others were read together, which may round another way
-    assert max(int((v.int() - before[name].int()).abs().max()) for name, v in again.items()) <= 1
+    again = whole(kept.folder)
+    assert all(torch.equal(v, before[name]) for name, v in again.items())
 
 
 def test_a_flipped_bit_costs_one_photo(kept):

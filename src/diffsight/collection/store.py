@@ -123,7 +123,7 @@ class Collection:
             Index(entries, 1).save(folder / INDEX)
             manifest.save(folder / MANIFEST)
         kept, others = cls(folder), [photo for i, photo in enumerate(photos) if i not in chosen]
-        return kept, report + kept.append(reader, others, spread)
+        return kept, (report + kept.append(reader, others, spread) if others else report)
 
     def __len__(self) -> int:
         return len(self.index.entries)
