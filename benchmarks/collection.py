@@ -5,8 +5,8 @@
     python benchmarks/collection.py stores            safetensors with parquet against Lance (pip install pylance)
     python benchmarks/collection.py find              the whole command
 
-Photos of ``loss`` are procedural pictures, read by pocket or what ``--model`` says. ``stores`` and ``find`` fill 10,000 photos of pocket's size
-with random unit vectors: what they say of time and size does not depend on what the vectors mean.
+Photos of ``loss`` are procedural pictures, read by pocket or what ``--model`` says. ``stores`` and ``find`` fill 10,000
+photos of pocket's size with random unit vectors: what they say of time and size does not depend on what vectors mean.
 """
 
 from __future__ import annotations
