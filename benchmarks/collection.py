@@ -271,6 +271,8 @@ def find() -> None:
             f"{x},{y}",
             "--in",
             str(kept.folder),
+            "--out",
+            str(root / "found"),
         ]
         loading = [sys.executable, "-c", "from diffsight.backbones.registry import load; load('pocket', device='cpu')"]
         for what, line in {"find, the whole command": command, "of it, loading pocket": loading}.items():
