@@ -5,14 +5,15 @@
     python benchmarks/collection.py stores            safetensors with parquet against Lance (pip install pylance)
     python benchmarks/collection.py find              the whole command
 
-Photos of ``loss`` are procedural pictures read by pocket. ``stores`` and ``find`` fill 10,000 photos of pocket's size
-with random unit vectors: what they say of time and size does not depend on what the vectors mean.
+Photos of ``loss`` are procedural pictures, read by pocket or what ``--model`` says. ``stores`` and ``find`` fill 10,000
+photos of pocket's size with random unit vectors: what they say of time and size does not depend on what vectors mean.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import platform
 import subprocess
 import sys
@@ -28,12 +29,15 @@ from harness import MIB, Peak
 TUNING, BASES = 900_000_000, 910_000_000
 """Seeds of pictures that choices are made on, and that axes are found from."""
 
+THREADS = len(os.sched_getaffinity(0))
+"""As many as there are cores to run on."""
+
 PHOTOS, SHARD = 10_000, 2_000
-CELLS, DIMS, SIDE = 576, 30, 24
+CELLS, DIMS = 576, 30
 
 
-def loss(reserved: bool, per_category: int) -> None:
-    """Semantic PCK of pocket on pairs of procedural pictures, by whole features and by what a collection keeps."""
+def loss(model: str, reserved: bool, per_category: int) -> None:
+    """Semantic PCK of a reader on pairs of procedural pictures, by whole features and by what a collection keeps."""
     import numpy as np
     import torch
 
@@ -44,14 +48,16 @@ def loss(reserved: bool, per_category: int) -> None:
     from diffsight.collection.search import locate
     from diffsight.collection.shards import Entry
     from diffsight.matching import nearest
-    from diffsight.readers import ModelReader
+    from diffsight.readers import open_reader
     from diffsight.types import Reading
     from diffsight.world import RESERVED
 
-    torch.set_num_threads(2)
-    reader = ModelReader.open("pocket", device="cpu", dtype="float32")
+    torch.set_num_threads(THREADS)
+    reader = open_reader(model, device="cpu", dtype="float32")
+    channels = sum(reader.channels)
     sample = [photo for pair in world_pairs(3, BASES) for photo in (pair.source, pair.target)][:64]
     maps = [compact(reading) for reading in reader.read(sample)]
+    grid = (maps[0].shape[1], maps[0].shape[2])
     pairs = [pair for pair in world_pairs(per_category, RESERVED if reserved else TUNING) if len(pair.query)]
     read = [reader.read([pair.source, pair.target]) for pair in pairs]
 
@@ -67,12 +73,12 @@ def loss(reserved: bool, per_category: int) -> None:
     print(f"{len(pairs)} pairs, {sum(len(pair.query) for pair in pairs)} points\n")
     print("| kept | bytes a photo | of fp16 | PCK@0.1 per point | lost | per image | lost |")
     print("|---|---|---|---|---|---|---|")
-    print(f"| all 128 channels, fp16 | {CELLS * 128 * 2:,} | 1 | {whole[0]:.2f} | | {whole[1]:.2f} | |")
+    print(f"| all {channels} channels, fp16 | {maps[0].nbytes:,} | 1 | {whole[0]:.2f} | | {whole[1]:.2f} | |")
     rows = [("int8", DIMS)] if reserved else [("float16", d) for d in (14, 16, 32, 64, 128)]
     rows += [] if reserved else [("int8", d) for d in (16, 24, 28, 30, 32, 64, 128)]
     for numbers, dims in rows:
         basis = Basis.fit(maps, dims)
-        manifest = Manifest(reader.name, "", 128, dims, numbers, (SIDE, SIDE), "")  # type: ignore[arg-type]
+        manifest = Manifest(reader.name, "", channels, dims, numbers, grid, "")  # type: ignore[arg-type]
 
         def by_collection(
             pair: KeypointPair, a: Reading, b: Reading, basis: Basis = basis, manifest: Manifest = manifest
@@ -162,7 +168,7 @@ def _search(which: str, folder: Path) -> dict[str, Any]:
     """Open a store and compare all of its cells with one vector, in a process of its own."""
     import torch
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(THREADS)
     if which == "Lance":
         import lance  # noqa: F401
     else:
@@ -186,7 +192,7 @@ def stores() -> None:
     """Write 10,000 photos to each store and search them."""
     import torch
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(THREADS)
     start = time.perf_counter()
     for order in range(PHOTOS // SHARD):
         random_vectors(SHARD, order)
@@ -222,7 +228,7 @@ def find() -> None:
     from diffsight.images import load_picture
     from diffsight.readers import ModelReader
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(THREADS)
     opened = {"model": "pocket", "task": "semantic", "dtype": "float32"}
     reader = ModelReader.open("pocket", device="cpu", dtype="float32")
     with tempfile.TemporaryDirectory() as name:
@@ -233,7 +239,7 @@ def find() -> None:
             path = root / f"{number:03d}.png"
             Image.fromarray(picture.array()).save(path)
             photos.append((path.name, path))
-        kept = Collection.create(root / "kept", reader, photos[:64], opened=opened)
+        kept, _ = Collection.create(root / "kept", reader, photos[:64], opened=opened)
         x, y = pairs[0].query[0]
         rows, more = list(kept.index.entries), (PHOTOS - 64) // SHARD + 1
         for order in range(more):
@@ -265,6 +271,8 @@ def find() -> None:
             f"{x},{y}",
             "--in",
             str(kept.folder),
+            "--out",
+            str(root / "found"),
         ]
         loading = [sys.executable, "-c", "from diffsight.backbones.registry import load; load('pocket', device='cpu')"]
         for what, line in {"find, the whole command": command, "of it, loading pocket": loading}.items():
@@ -280,12 +288,13 @@ def main() -> None:
     """Run one part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=["loss", "stores", "find"])
+    parser.add_argument("--model", default="pocket", help="of loss: a model or a recipe")
     parser.add_argument("--reserved", action="store_true", help="seeds that no choice was made on")
     parser.add_argument("--pairs", type=int, default=10, help="of each of 12 categories")
     options = parser.parse_args()
-    print(f"{date.today().isoformat()}, {platform.machine()}, 2 threads\n")
+    print(f"{date.today().isoformat()}, {platform.machine()}, {THREADS} threads\n")
     if options.part == "loss":
-        loss(options.reserved, options.pairs)
+        loss(options.model, options.reserved, options.pairs)
     else:
         {"stores": stores, "find": find}[options.part]()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,8 @@ needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not inst
 
 
 RAY = ["--engine", "ray", "--workers", "2"]
+ONE = [*RAY[:3], "1"]
+QUICK = ["--device", "cpu", "--dtype", "float32"]
 
 
 class Tenfold:
@@ -107,13 +110,30 @@ main()
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A cluster on this machine; the address by which another process reaches it."""
+    """A cluster on this machine for workers of one thread; the address by which another process reaches it."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("RAY_ADDRESS", raising=False)
-        with engine._cluster(4):
+        with engine._cluster(2):
             import ray
 
             yield ray.get_runtime_context().gcs_address
+    torch.set_num_threads(threads)
+
+
+def draw(folder: str, count: int) -> None:
+    """Small procedural photos, and a file that is none."""
+    from PIL import Image
+
+    from diffsight.world import make_scene
+
+    Path(folder).mkdir()
+    for seed in range(count):
+        Image.fromarray(make_scene(seed, 64, count=1).image).save(f"{folder}/{seed}.png")
+    Path(folder, "1b.png").write_bytes(b"no photo")
 
 
 def contents(folder: Path, *apart: str) -> dict[str, bytes]:
@@ -149,30 +169,23 @@ def test_ray_answers_alike_though_a_worker_is_killed(cluster):
 
 @needs_ray
 def test_a_folder_is_cut_alike_though_the_driver_is_killed(cluster, tmp_path, monkeypatch):
-    from PIL import Image
-
-    from diffsight.world import make_scene
-
     monkeypatch.chdir(tmp_path)
-    Path("in").mkdir()
-    for seed in range(9):
-        Image.fromarray(make_scene(seed, 64, count=1).image).save(f"in/{seed}.png")
-    Path("in/5b.png").write_bytes(b"no photo")
-    words = ["segment", "in", "--size", "64", "--device", "cpu", "--dtype", "float32", "--out"]
+    draw("in", 6)
+    words = ["segment", "in", "--size", "64", *QUICK, "--out"]
     assert command([*words, "local"]) == 1
-    environment = {**os.environ, "RAY_ADDRESS": cluster, "OMP_NUM_THREADS": "2"}
+    environment = {**os.environ, "RAY_ADDRESS": cluster, "OMP_NUM_THREADS": "1"}
     code = "from diffsight.cli import main; main()"
-    driver = subprocess.Popen([sys.executable, "-c", code, *words, "ray", *RAY], env=environment)
-    while driver.poll() is None and len(list(Path("ray").glob("?.json"))) < 4:
+    driver = subprocess.Popen([sys.executable, "-c", code, *words, "ray", *ONE], env=environment)
+    while driver.poll() is None and len(list(Path("ray").glob("?.json"))) < 2:
         time.sleep(0.002)
     driver.kill()
     assert driver.wait() == -signal.SIGKILL
     finished = {path: path.stat().st_mtime_ns for path in Path("ray").glob("?.json")}
-    assert 4 <= len(finished) < 9
+    assert 2 <= len(finished) < 6
     assert command([*words, "ray"]) == 1  # whichever engine goes on
     assert all(path.stat().st_mtime_ns == moment for path, moment in finished.items())  # nothing twice
     assert contents(Path("ray")) == contents(Path("local"))
-    assert len(json.loads(Path("ray/8.json").read_text())["segments"]) > 0
+    assert len(json.loads(Path("ray/5.json").read_text())["segments"]) > 0
 
 
 @needs_ray
@@ -181,6 +194,29 @@ def test_a_benchmark_is_run_alike(cluster, tmp_path):
     assert command(["world", "make", "spair", "--out", str(root), "--count", "1"]) == 0
     words = ["bench", "run", "spair", "--root", str(root), "--model", "raw", "--method", "mls", "--out"]
     assert command([*words, str(tmp_path / "local")]) == 0
-    assert command([*words, str(tmp_path / "ray"), *RAY]) == 0
+    assert command([*words, str(tmp_path / "ray"), *ONE]) == 0
     apart = ("timings.parquet", "environment.json", ".lock")
     assert contents(tmp_path / "ray", *apart) == contents(tmp_path / "local", *apart)
+
+
+@needs_ray
+def test_a_collection_is_read_alike(cluster, tmp_path, monkeypatch, capsys):
+    from diffsight.collection import store
+    from diffsight.collection.upkeep import verify
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(store, "FLUSH", 600.0)  # names of shards tell how often was written, that is how fast
+    draw("in", 7)
+    shutil.copy("in/4.png", "in/4_again.png")
+    assert command(["collect", "build", "in/0.png", "--in", "local", "--model", "pocket+", *QUICK]) == 0
+    shutil.copytree("local", "ray")
+    told = []
+    for where, words in (("local", []), ("ray", RAY)):
+        capsys.readouterr()
+        assert command(["collect", "add", "in", "--in", where, "--device", "cpu", *words]) == 1
+        told.append(capsys.readouterr().out.replace(f"{where}:", ":"))
+    assert told[0] == told[1]
+    assert "6 added, 2 in it already" in told[1]
+    assert "skipped: in/1b.png is not a photo" in told[1]
+    assert contents(Path("ray"), ".lock") == contents(Path("local"), ".lock")
+    assert verify(Path("ray")) == []

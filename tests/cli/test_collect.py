@@ -49,7 +49,7 @@ def test_build_find_and_look(capsys, here, build):
     assert rows[0]["name"] == "b.png"
     assert [row["rank"] for row in report["found"]] == [1, 2]
     assert abs(report["found"][0]["x"] - 20) < 4
-    assert report["found"][0]["score"] > 0.99
+    assert report["found"][0]["cosine"] > 0.99
     assert Image.open(here / "out" / "find.png").width > 700
     (here / "in" / "b.png").rename(here / "elsewhere.png")
     assert run(["find", "elsewhere.png", "--point", "20,30.5", "--in", "kept", "--out", "out"]) == 0
@@ -58,6 +58,22 @@ def test_build_find_and_look(capsys, here, build):
         "b.png",
         "deep/a.jpg",
     }
+
+
+def test_a_collection_by_a_recipe(capsys, here):
+    words = ["--model", "pocket+", "--device", "cpu", "--dtype", "float32", "--in", "kept"]
+    assert run(["collect", "build", "in/a.jpg", *words]) == 0
+    assert run(["collect", "add", "in/b.png", "--in", "kept", "--device", "cpu"]) == 0
+    assert "2 photos read by pocket+" in capsys.readouterr().out
+    assert Collection("kept").manifest.channels == 128 + 256
+    find = ["find", "in/b.png", "--point", "20,30.5", "--in", "kept", "--device", "cpu"]
+    assert run([*find, "--model", "pocket+"]) == 0
+    row = next(csv.DictReader((here / "found" / "find.csv").open()))
+    assert (row["name"], float(row["cosine"]) > 0.99) == ("b.png", True)
+    capsys.readouterr()
+    assert "built with pocket+, not with pocket; use --model pocket+" in fails(capsys, *find, "--model", "pocket")
+    new = ["collect", "build", "in", "--in", "new", "--model", "pocket+"]
+    assert "the recipe 'pocket+' fixes 'size'" in fails(capsys, *new, "--size", 64)
 
 
 def test_a_build_goes_on_and_tells_what_it_skips(capsys, here, build):
@@ -118,10 +134,10 @@ def test_what_does_not_suit_is_one_line(capsys, here, build, tiny_sd2):
 
 
 def test_a_build_killed_outright_goes_on(here, build, rng):
-    for i in range(100):
+    for i in range(40):
         Image.fromarray(rng.integers(0, 255, (20, 30, 3), np.uint8)).save(here / "in" / f"{i}.png")
     arguments = [*build, "in", "--in", "kept"]
-    code = "import sys; from diffsight.collection import store; store.FLUSH, store.TOGETHER = -1, 1;"
+    code = "import sys; from diffsight.collection import store; store.FLUSH, store.SAMPLE = -1, 8;"
     code += "from diffsight.cli import run; sys.exit(run(sys.argv[1:]))"
     with subprocess.Popen([sys.executable, "-c", code, *arguments], stderr=subprocess.DEVNULL) as process:
         while len(list(here.glob("kept/shards/*"))) < 4:
@@ -129,9 +145,9 @@ def test_a_build_killed_outright_goes_on(here, build, rng):
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     listed = {entry.digest: entry.check for entry in Collection("kept").index.entries}
-    assert 64 <= len(listed) < 103
+    assert 8 <= len(listed) < 43
     assert run(arguments) == 0
     assert verify(here / "kept") == []
     after = Collection("kept").index.digests
-    assert len(after) == 103
+    assert len(after) == 43
     assert all(after[digest].check == check for digest, check in listed.items())

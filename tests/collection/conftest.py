@@ -33,4 +33,4 @@ def photos(tmp_path_factory) -> list[tuple[str, Path]]:
 @pytest.fixture
 def kept(tmp_path, reader, photos) -> Collection:
     """A collection of the first eight photos."""
-    return Collection.create(tmp_path / "kept", reader, photos[:8], dims=12)
+    return Collection.create(tmp_path / "kept", reader, photos[:8], dims=12)[0]

@@ -19,13 +19,13 @@ def test_a_point_is_found_in_its_own_photo(kept, reader, photos):
         vector = kept.describe(reader.read([picture])[0], point[None])[0]
         best = search(kept, vector, 1)[0]
         assert best.entry.name == name
-        assert best.score > 0.99
+        assert best.cosine > 0.99
         assert np.abs(np.array(best.point) - point).max() <= 2
 
 
 def test_every_photo_is_ranked_by_its_best_place(tmp_path, reader, photos):
     """Of the whole photo at full resolution, computed one photo at a time."""
-    kept = Collection.create(tmp_path / "c", reader, photos, dims=12, numbers="float16")
+    kept, _ = Collection.create(tmp_path / "c", reader, photos, dims=12, numbers="float16")
     reading = reader.read([load_picture(photos[11][1])])[0]
     vector = kept.describe(reading, np.array([[30.0, 20.0]]))[0]
     expected = {}
@@ -39,7 +39,7 @@ def test_every_photo_is_ranked_by_its_best_place(tmp_path, reader, photos):
     assert [f.entry.name for f in found] == sorted(expected, key=lambda name: -expected[name][0])
     for one in found:
         score, place = expected[one.entry.name]
-        assert one.score == pytest.approx(score, abs=1e-5)
+        assert one.cosine == pytest.approx(score, abs=1e-5)
         assert list(one.point) == place
 
 

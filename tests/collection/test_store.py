@@ -10,6 +10,7 @@ from diffsight.collection import shards, store
 from diffsight.collection.basis import compact
 from diffsight.collection.store import Collection
 from diffsight.collection.upkeep import verify, writing
+from diffsight.collection.work import Recipe, Spread
 from diffsight.errors import InvalidInput, UnreadableFile
 from diffsight.images import load_picture
 from diffsight.readers import ModelReader
@@ -33,7 +34,7 @@ def vectors(kept: Collection) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("numbers", ["int8", "float16"])
 def test_vectors_are_the_projected_features(tmp_path, reader, photos, numbers):
-    kept = Collection.create(tmp_path / "c", reader, photos[:4], dims=12, numbers=numbers)
+    kept, _ = Collection.create(tmp_path / "c", reader, photos[:4], dims=12, numbers=numbers)
     kept.append(reader, photos)
     assert len(kept) == len(photos)
     found = vectors(Collection(tmp_path / "c"))
@@ -47,13 +48,13 @@ def test_vectors_are_the_projected_features(tmp_path, reader, photos, numbers):
 
 def test_nothing_is_read_twice(tmp_path, reader, photos):
     counting = Counting(reader.backbone, reader.settings)
-    kept = Collection.create(tmp_path / "c", counting, photos[:8], dims=4)
+    kept, _ = Collection.create(tmp_path / "c", counting, photos[:8], dims=4)
     report = kept.append(counting, photos)
     assert (report.added, report.known, counting.count) == (4, 8, 12)
     shutil.copy(photos[0][1], tmp_path / "copy.png")
     report = Collection(tmp_path / "c").append(counting, [*photos, ("copy.png", tmp_path / "copy.png")])
     assert (report.added, report.known, counting.count) == (0, 13, 12)
-    twice = Collection.create(tmp_path / "twice", counting, [photos[0], ("copy.png", tmp_path / "copy.png")], dims=4)
+    twice, _ = Collection.create(tmp_path / "twice", counting, [photos[0], ("copy.png", tmp_path / "copy.png")], dims=4)
     assert (len(twice), counting.count) == (1, 13)
 
 
@@ -115,10 +116,32 @@ def test_shards_are_joined(kept, reader, photos, monkeypatch):
     assert verify(kept.folder) == []
 
 
+def test_shards_hang_on_the_photos_alone(tmp_path, reader, photos, monkeypatch):
+    """However often was written: only the numbers in front of their names tell that."""
+    monkeypatch.setattr(shards, "PHOTOS", 4)
+    monkeypatch.setattr(store, "SAMPLE", 3)
+    found = []
+    for seconds in (600.0, -1.0):
+        monkeypatch.setattr(store, "FLUSH", seconds)
+        kept, report = Collection.create(tmp_path / str(seconds), reader, photos[:11], dims=12)
+        assert (report.added, report.known) == (11, 0)
+        found.append([(name.split("-")[1], [row.name for row in rows]) for name, rows in kept.index.shards()])
+    assert found[0] == found[1]
+    assert [len(names) for _, names in found[0]] == [4, 4, 3]
+
+
+def test_a_worker_with_other_weights_is_refused(kept, reader, photos, tiny_sd):
+    elsewhere = Recipe(lambda: ModelReader.open(tiny_sd, **{**HERE, "timestep": 3}), reader.fingerprint, None, set())
+    with pytest.raises(InvalidInput, match=r"a worker has other weights of .*sd than the command"):
+        elsewhere()
+    with pytest.raises(InvalidInput, match="give open_reader, too"):
+        kept.append(reader, photos, Spread("ray"))
+
+
 def test_photos_that_were_moved_are_found_again(tmp_path, reader, photos):
     (tmp_path / "in").mkdir()
     there = [(name, shutil.copy(path, tmp_path / "in" / name)) for name, path in photos[:3]]
-    kept = Collection.create(tmp_path / "c", reader, there, dims=4)
+    kept, _ = Collection.create(tmp_path / "c", reader, there, dims=4)
     (tmp_path / "in").rename(tmp_path / "moved")
     kept.append(reader, [("02.png", tmp_path / "moved" / "02.png")])
     paths = [entry.path for entry in Collection(tmp_path / "c").index.entries]

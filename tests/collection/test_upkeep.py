@@ -62,13 +62,12 @@ def shard(kept: Collection) -> Path:
 @pytest.mark.parametrize("work", ["append", "delete"])
 def test_a_run_killed_at_any_change_loses_nothing(kept, reader, photos, kill, monkeypatch, work):
     monkeypatch.setattr(store, "FLUSH", -1.0)
-    monkeypatch.setattr(store, "TOGETHER", 2)
     before = vectors(kept)
     for changes in range(40):
         own = copy(kept, f"killed{changes}")
         patch, ended = kill(changes), False
         with patch.context(), suppress(Killed):
-            own.append(reader, photos) if work == "append" else own.delete(["03.png"])
+            own.append(reader, photos[:10]) if work == "append" else own.delete(["03.png"])
             ended = True
         patch.undo()
         listed = set(Collection(own.folder).index.names)  # also before it is repaired it can be used
@@ -79,8 +78,8 @@ def test_a_run_killed_at_any_change_loses_nothing(kept, reader, photos, kill, mo
         assert all(torch.equal(found[name], v) for name, v in before.items() if name in found)
         if work == "append":
             assert set(found) >= set(before)
-            Collection(own.folder).append(reader, photos)
-            assert set(whole(own.folder)) == {name for name, _ in photos}
+            Collection(own.folder).append(reader, photos[:10])
+            assert set(whole(own.folder)) == {name for name, _ in photos[:10]}
         else:
             assert set(before) - set(found) <= {"03.png"}
         if ended:
@@ -101,7 +100,7 @@ def test_a_killed_creation_starts_again(tmp_path, reader, photos, kill):
         if (folder / "manifest.json").exists():
             whole(folder)
             continue
-        assert len(Collection.create(folder, reader, photos[:3], dims=4)) == 3
+        assert len(Collection.create(folder, reader, photos[:3], dims=4)[0]) == 3
         repair(folder)
         assert len(whole(folder)) == 3
     pytest.fail("the run never came to its end")
@@ -121,8 +120,8 @@ def test_a_shard_that_is_cut_off_gives_back_what_it_has(kept, reader, photos, sh
     assert "add these again" in line
     assert all(name in line for name in set(before) - set(found))
     assert Collection(kept.folder).append(reader, photos[:8]).added == 8 - len(found)
-    again = whole(kept.folder)  # others were read together, which may round another way
-    assert max(int((v.int() - before[name].int()).abs().max()) for name, v in again.items()) <= 1
+    again = whole(kept.folder)
+    assert all(torch.equal(v, before[name]) for name, v in again.items())
 
 
 def test_a_flipped_bit_costs_one_photo(kept):
@@ -178,7 +177,7 @@ def test_a_whole_collection_is_left_as_it_is(kept):
 
 
 def test_what_a_killed_run_had_finished_is_not_read_again(tmp_path, kept, reader, photos):
-    other = Collection.create(tmp_path / "other", reader, photos[8:10], dims=12)
+    other, _ = Collection.create(tmp_path / "other", reader, photos[8:10], dims=12)
     ((rows, block),) = other.blocks()
     shards.write(kept.folder / "shards", kept.index.following, rows, block)  # and then it was killed
     assert "not in the index yet" in verify(kept.folder)[0]

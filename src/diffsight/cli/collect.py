@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..engine import check_engine
 from ..errors import InvalidInput
 from ..files import check_writable
-from .inputs import ENDINGS
-from .options import Device, Dtype, Ensemble, Fitting, Prompt, Side, Stage, Timestep
+from .inputs import ENDINGS, OpenReader
+from .options import Device, Dtype, Engine, Ensemble, Fitting, Prompt, Side, Stage, Timestep, Workers
 
 if TYPE_CHECKING:
-    from ..collection.store import Added, Collection
-    from ..readers import ModelReader
+    from ..collection.manifest import Manifest
+    from ..collection.store import Collection
+    from ..collection.work import Added, Spread
 
 collect = typer.Typer(no_args_is_help=True)
 
@@ -37,7 +40,9 @@ def register(app: typer.Typer) -> None:
 def build(
     photos: Photos,
     collection: Into,
-    model: Annotated[str, typer.Option(help="A name from `diffsight models`, a folder, or a hub id.")] = "pocket",
+    model: Annotated[
+        str, typer.Option(help="A recipe, such as pocket+ or sd+dino, or what --model else takes.")
+    ] = "pocket",
     task: Annotated[str, typer.Option(help="semantic, geometric or temporal: chooses the settings.")] = "semantic",
     dims: Annotated[int, typer.Option(help="Components that each feature is reduced to.")] = 30,
     numbers: Annotated[str, typer.Option(help="int8 or float16: how components are stored.")] = "int8",
@@ -49,6 +54,8 @@ def build(
     ensemble: Ensemble = None,
     device: Device = None,
     dtype: Dtype = None,
+    engine: Engine = "local",
+    workers: Workers = None,
 ) -> None:
     """Read photos once and keep their features; a build that was stopped goes on where it stood.
 
@@ -61,8 +68,19 @@ def build(
 
     named = photos_of(photos, collection)
     check_writable(collection)
-    settings = {"prompt": prompt, "fit": fit, "stage": stage, "timestep": timestep, "ensemble": ensemble}
-    opened = {"model": _whereabouts(model), "task": task, "dtype": dtype, "size": size, **settings}
+    check_engine(engine, workers)
+    opener = OpenReader(
+        _whereabouts(model),
+        device,
+        dtype,
+        prompt=prompt,
+        task=task,
+        size=size,
+        fit=fit,
+        stage=stage,
+        timestep=timestep,
+        ensemble=ensemble,
+    )
     there = (collection / MANIFEST).exists()
     if there:
         manifest = Manifest.load(collection / MANIFEST)
@@ -72,26 +90,37 @@ def build(
                 f"--numbers {manifest.numbers}, or build another collection"
             )
         refuse_other_model(manifest, collection, model)
-    reader, opened = open_reader(opened, device)
+    opener = pinned(opener)
+    reader, spread = opener(), _spread(opener, engine, workers)
     if there:
         kept = Collection(collection)
+        report = kept.append(reader, named, spread)
     else:
-        kept = Collection.create(collection, reader, named, dims=dims, numbers=numbers, opened=opened)  # type: ignore[arg-type]
-    before = 0 if not there else len(kept)
-    report = kept.append(reader, named)
-    _tell(kept, len(kept) - before, report)
+        opened = {key: value for key, value in asdict(opener).items() if value is not None and key != "device"}
+        kept, report = Collection.create(
+            collection,
+            reader,
+            named,
+            dims=dims,
+            numbers=numbers,  # type: ignore[arg-type]
+            opened=opened,
+            spread=spread,
+        )
+    _tell(kept, report)
 
 
 @collect.command("add")
-def add(photos: Photos, collection: Into, device: Device = None) -> None:
+def add(
+    photos: Photos, collection: Into, device: Device = None, engine: Engine = "local", workers: Workers = None
+) -> None:
     """Add photos to a collection, with the model and settings that it was built with."""
     from ..collection.store import Collection
 
+    check_engine(engine, workers)
     kept = Collection(collection)
     named = photos_of(photos, collection)
-    reader, _ = open_reader(kept.manifest.opened, device)
-    report = kept.append(reader, named)
-    _tell(kept, report.added, report)
+    opener = opener_of(kept.manifest, device)
+    _tell(kept, kept.append(opener(), named, _spread(opener, engine, workers)))
 
 
 @collect.command("verify")
@@ -152,35 +181,49 @@ def photos_of(given: list[Path], collection: Path) -> list[tuple[str, Path]]:
     return list({path.resolve(): (name, path) for name, path in named}.values())
 
 
-def refuse_other_model(manifest: Any, collection: Path, model: str) -> None:
+def refuse_other_model(manifest: Manifest, collection: Path, model: str) -> None:
     """Refuse, before anything is loaded, a model that a collection was not built with.
 
     Raises:
         InvalidInput: for another model.
     """
-    if _whereabouts(model) not in (manifest.opened["model"], manifest.model):
+    built = manifest.opened.get("model", manifest.model)
+    if _whereabouts(model) not in (built, manifest.model):
         raise InvalidInput(
-            f"{collection} was built with {manifest.model}, not with {model}; use --model {manifest.opened['model']}, "
-            "or build another collection"
+            f"{collection} was built with {manifest.model}, not with {model}; use --model {built}, or build another "
+            "collection"
         )
 
 
-def open_reader(opened: dict[str, Any], device: str | None) -> tuple[ModelReader, dict[str, Any]]:
-    """Open a reader, and say how with nothing left to the machine: the number format is part of what is read."""
-    from ..device import pick_device, pick_dtype
-    from ..readers import ModelReader
+def opener_of(manifest: Manifest, device: str | None) -> OpenReader:
+    """How a collection's reader is opened again."""
+    facts: dict[str, Any] = {"model": manifest.model, **manifest.opened}
+    return pinned(OpenReader(**facts, device=device))
 
-    asked = {key: value for key, value in opened.items() if value is not None}
-    dtype = str(pick_dtype(pick_device(device), asked.pop("dtype", None))).removeprefix("torch.")
-    changes = {**asked, "size": (asked["size"], asked["size"])} if "size" in asked else asked
-    return ModelReader.open(device=device, dtype=dtype, **changes), {**asked, "dtype": dtype}
+
+def pinned(opener: OpenReader) -> OpenReader:
+    """With nothing left to the machine: the number format is part of what is read."""
+    from ..device import pick_device, pick_dtype
+
+    dtype = pick_dtype(pick_device(opener.device), opener.dtype)
+    return replace(opener, dtype=str(dtype).removeprefix("torch."))
+
+
+def _spread(opener: OpenReader, engine: str, workers: int | None) -> Spread:
+    from ..collection.work import Spread
+    from ..device import pick_device
+
+    gpus = 1 if pick_device(opener.device).type == "cuda" else 0
+    return Spread(engine, workers, gpus, opener)
 
 
 def _whereabouts(model: str) -> str:
-    """A model's name, or where its files are, whatever folder a later command runs in."""
+    """A model's or recipe's name, or where its files are, whatever folder a later command runs in."""
     from ..backbones.cards import CARDS
+    from ..readers.recipes import RECIPES, pick
 
-    return str(Path(model).resolve()) if model not in CARDS and Path(model).exists() else model
+    name = pick(model)
+    return str(Path(name).resolve()) if name not in {*CARDS, *RECIPES} and Path(name).exists() else name
 
 
 def _state(kept: Collection) -> str:
@@ -195,9 +238,9 @@ def _state(kept: Collection) -> str:
     )
 
 
-def _tell(kept: Collection, added: int, report: Added) -> None:
+def _tell(kept: Collection, report: Added) -> None:
     """Say what became of photos; exit code 1 if some were skipped."""
-    print(f"{added:,} added, {report.known + report.added - added:,} in it already")
+    print(f"{report.added:,} added, {report.known:,} in it already")
     print(_state(kept))
     for line in report.skipped:
         print(f"skipped: {line}")

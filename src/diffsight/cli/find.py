@@ -10,12 +10,12 @@ import typer
 
 from ..errors import InvalidInput
 from ..files import atomic, check_writable, save_json
-from .collect import Into, open_reader, refuse_other_model
+from .collect import Into, opener_of, refuse_other_model
 from .inputs import CONVENTION, parse_point
 from .options import Device
 from .tables import print_table
 
-COLUMNS = ("rank", "name", "path", "x", "y", "score")
+COLUMNS = ("rank", "name", "path", "x", "y", "cosine")
 
 SHEET = 59
 """Photos on the contact sheet at most, beside the one asked for."""
@@ -38,7 +38,7 @@ def find(
     """Find the same point in every photo of a collection, ranked.
 
     PHOTO is read with the model and settings of the collection. Writes find.csv, find.json and a contact sheet,
-    find.png. The score is the cosine of the features as the collection keeps them.
+    find.png. Photos are ranked by the cosine of the features as the collection keeps them.
     """
     import numpy as np
 
@@ -56,7 +56,7 @@ def find(
         refuse_other_model(kept.manifest, collection, model)
     picture = load_picture(photo)
     check_writable(out)
-    reader, _ = open_reader(kept.manifest.opened, device)
+    reader = opener_of(kept.manifest, device)()
     kept.manifest.check(reader, collection)
     points = reader.fit(picture).check_points(np.array([asked]), "--point")
     vector = kept.describe(reader.read([picture])[0], points)[0]
@@ -65,7 +65,7 @@ def find(
     for rank, one in enumerate(found, start=1):
         x, y = one.point
         own = {"rank": rank, "name": one.entry.name, "path": one.entry.path, "x": x, "y": y}
-        rows.append({**own, "score": round(one.score, 5)})
+        rows.append({**own, "cosine": round(one.cosine, 5)})
     with atomic(out / "find.csv") as part, part.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.DictWriter(handle, COLUMNS)
         writer.writeheader()
@@ -74,7 +74,7 @@ def find(
     facts = {"photo": str(photo), "point": asked, "collection": str(collection), "model": kept.manifest.model}
     save_json({"convention": CONVENTION, **facts, "searched": len(kept), "found": rows}, out / "find.json")
     print_table(
-        ("photo", "found at", "score"),
-        [(row["name"], f"{row['x']:.1f}, {row['y']:.1f}", f"{row['score']:.3f}") for row in rows],
+        ("photo", "found at", "cosine"),
+        [(row["name"], f"{row['x']:.1f}, {row['y']:.1f}", f"{row['cosine']:.3f}") for row in rows],
     )
     print(out / "find.png")

@@ -1,4 +1,4 @@
-"""What commands are given: points and photos."""
+"""What commands are given: points, photos and models."""
 
 from __future__ import annotations
 
@@ -7,17 +7,52 @@ import hashlib
 import json
 import math
 from collections import Counter
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInput, UnreadableFile
 from ..files import file_digest as file_digest  # commands take it from here
+
+if TYPE_CHECKING:
+    from ..readers import Reader
 
 Points = list[tuple[float, float]]
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 
 CONVENTION = "x right, y down, pixels of the upright photo, centre of the first pixel at (0.5, 0.5)"
+
+
+@dataclass(frozen=True)
+class OpenReader:
+    """Opens a reader, on whatever machine: ``open_reader`` with what the options of a command say.
+
+    Attributes:
+        size: side of the square network input, pixels.
+    """
+
+    model: str
+    device: str | None = None
+    dtype: str | None = None
+    store: Path | None = None
+    prompt: str | None = None
+    seed: int | None = None
+    task: str = "semantic"
+    size: int | None = None
+    fit: str | None = None
+    stage: str | None = None
+    timestep: int | None = None
+    ensemble: int | None = None
+
+    def __call__(self) -> Reader:
+        """Load the networks."""
+        from ..readers import open_reader
+
+        given: dict[str, Any] = {key: value for key, value in asdict(self).items() if value is not None}
+        if self.size is not None:
+            given["size"] = (self.size, self.size)
+        return open_reader(given.pop("model"), given.pop("task"), **given)
 
 
 def parse_point(text: str, option: str = "--point") -> tuple[float, float]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..engine import Loaded, check_engine, run
 from ..errors import InvalidInput
 from ..files import check_writable, file_digest, save_json
-from .inputs import collect, refuse_other_run
+from .inputs import OpenReader, collect, refuse_other_run
 from .options import Device, Dtype, Engine, Prompt, Seed, Store, Workers
 
 if TYPE_CHECKING:
@@ -31,25 +31,6 @@ FLIPS: dict[bool | None, Flip] = {None: "auto", True: "on", False: "off"}
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("transfer")(transfer)
-
-
-@dataclass(frozen=True)
-class OpenReader:
-    """Makes a reader, on whatever machine."""
-
-    model: str
-    device: str | None
-    dtype: str | None
-    store: Path | None
-    prompt: str | None
-    seed: int
-
-    def __call__(self) -> Reader:
-        """Load the networks."""
-        from ..readers import open_reader
-
-        options: dict[str, Any] = asdict(self)
-        return open_reader(options.pop("model"), **options)
 
 
 @dataclass(frozen=True)

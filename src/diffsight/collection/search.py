@@ -29,12 +29,12 @@ class Found:
     Attributes:
         entry: the photo.
         point: (x, y) in its pixels, the centre of one.
-        score: cosine of the vectors, in [-1, 1].
+        cosine: of the vectors, in [-1, 1].
     """
 
     entry: Entry
     point: tuple[float, float]
-    score: float
+    cosine: float
 
 
 def search(collection: Collection, vector: Tensor, count: int) -> list[Found]:
@@ -68,7 +68,7 @@ def search(collection: Collection, vector: Tensor, count: int) -> list[Found]:
             features = collection.manifest.unpack(vectors[i - start]).T.unflatten(1, collection.manifest.grid)
             found.append(locate(entries[i - start], features, vector))
         start += len(entries)
-    return sorted(found, key=lambda one: (-one.score, one.entry.name))[:count]
+    return sorted(found, key=lambda one: (-one.cosine, one.entry.name))[:count]
 
 
 def locate(entry: Entry, features: Tensor, vector: Tensor) -> Found:
@@ -80,5 +80,5 @@ def locate(entry: Entry, features: Tensor, vector: Tensor) -> Found:
     (x, y), _ = (one[0] for one in target.nearest(vector[None], rows[::down], columns[::across]))
     first_row, first_column = max(0, (int(y) - 1) * down), max(0, (int(x) - 1) * across)
     near = rows[first_row : (int(y) + 1) * down + 1], columns[first_column : (int(x) + 1) * across + 1]
-    (x, y), score = (one[0] for one in target.nearest(vector[None], *near))
-    return Found(entry, (left + first_column + int(x) + 0.5, top + first_row + int(y) + 0.5), float(score))
+    (x, y), cosine = (one[0] for one in target.nearest(vector[None], *near))
+    return Found(entry, (left + first_column + int(x) + 0.5, top + first_row + int(y) + 0.5), float(cosine))

@@ -30,7 +30,7 @@ def draw_found(query: Picture, point: tuple[float, float], found: Sequence[Found
             tile = Image.new("RGB", (SIDE, SIDE), "lightgrey")
             ImageDraw.Draw(tile).text((SIDE / 2, SIDE / 2), "not there any more", fill="black", anchor="mm")
         tiles.append(tile)
-        titles.append(f"{rank}  {one.score:.3f}  {one.entry.name}")
+        titles.append(f"{rank}  {one.cosine:.3f}  {one.entry.name}")
     return draw_sheet(tiles, titles, columns=5, side=SIDE)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
@@ -21,25 +21,22 @@ from torch import Tensor
 from ..errors import InvalidInput, UnreadableFile
 from ..files import check_writable, file_digest
 from ..grid import Points
-from ..images import load_picture
 from ..matching import nearest
 from ..readers import Reader
-from ..types import Picture, Reading
+from ..types import Reading
 from . import shards
 from .basis import Basis, compact
 from .index import Index
 from .manifest import Manifest, Numbers
 from .shards import Entry
 from .upkeep import BASIS, INDEX, LOCK, MANIFEST, SHARDS, settle, writing
+from .work import Added, Described, Left, Photo, Spread
 
 DIMS = 30
 """Components a cell: with pocket at most 1/8 of its features in fp16, names and digests included."""
 
 SAMPLE = 64
 """Photos that the axes are found from."""
-
-TOGETHER = 8
-"""Photos read at once."""
 
 FLUSH = 10.0
 """Seconds after which what was read is written; a run that is killed loses no more than that."""
@@ -51,13 +48,8 @@ Photos = Iterable[tuple[str, Path]]
 """Names that are unique in a collection, and where the photos are."""
 
 
-@dataclass
-class Added:
-    """What became of photos: how many were added or known already, and a line for each that was skipped."""
-
-    added: int = 0
-    known: int = 0
-    skipped: list[str] = field(default_factory=list)
+HERE = Spread()
+"""Photos are read by this process."""
 
 
 class Collection:
@@ -86,8 +78,9 @@ class Collection:
         dims: int = DIMS,
         numbers: Numbers = "int8",
         opened: dict[str, Any] | None = None,
-    ) -> Collection:
-        """Find the axes from up to 64 photos, evenly chosen, and keep these photos; ``append`` adds the others.
+        spread: Spread = HERE,
+    ) -> tuple[Collection, Added]:
+        """Find the axes from up to 64 photos, evenly chosen, and keep these photos first, then the others.
 
         Args:
             folder: a new or empty folder.
@@ -96,6 +89,7 @@ class Collection:
             dims: components a cell.
             numbers: how they are stored, ``int8`` or ``float16``.
             opened: how the reader was opened, kept for those who open it again.
+            spread: who reads.
 
         Raises:
             InvalidInput: for a folder with other files, dimensions that the features do not have, unknown numbers.
@@ -112,29 +106,24 @@ class Collection:
             raise InvalidInput(f"unknown numbers {numbers!r}; use {' or '.join(get_args(Numbers))}")
         check_writable(folder)
         _clear(folder)
+        chosen = {i * len(photos) // SAMPLE for i in range(SAMPLE)} if len(photos) > SAMPLE else set(range(len(photos)))
         with writing(folder):
             report = Added()
-            chosen = [photos[i * len(photos) // SAMPLE] for i in range(SAMPLE)] if len(photos) > SAMPLE else photos
-            read = [(entry, compact(reading)) for entry, reading in _read(reader, chosen, Index(), report)]
+            read = list(_described(reader, [photos[i] for i in sorted(chosen)], Index(), report, spread))
             if not read:
                 raise UnreadableFile(f"no photo can be read; the first: {report.skipped[0]}" if photos else "no photos")
-            basis = Basis.fit([features for _, features in read], dims)
+            basis = Basis.fit([one.vectors for one in read], dims)
             basis.save(folder / BASIS)
-            height, width = read[0][1].shape[1:]
-            manifest = Manifest(
-                reader.name,
-                reader.fingerprint,
-                channels,
-                dims,
-                numbers,
-                (height, width),
-                shards.digest((folder / BASIS).read_bytes()),
-                opened or {},
-            )
-            vectors = torch.stack([manifest.pack(basis.project(f, e.fit)) for e, f in read])
-            Index(shards.write(folder / SHARDS, 0, [e for e, _ in read], vectors), 1).save(folder / INDEX)
+            height, width = read[0].vectors.shape[1:]
+            digest = shards.digest((folder / BASIS).read_bytes())
+            grid = (height, width)
+            manifest = Manifest(reader.name, reader.fingerprint, channels, dims, numbers, grid, digest, opened or {})
+            vectors = torch.stack([manifest.pack(basis.project(one.vectors, one.entry.fit)) for one in read])
+            entries = shards.write(folder / SHARDS, 0, [one.entry for one in read], vectors)
+            Index(entries, 1).save(folder / INDEX)
             manifest.save(folder / MANIFEST)
-        return cls(folder)
+        kept, others = cls(folder), [photo for i, photo in enumerate(photos) if i not in chosen]
+        return kept, (report + kept.append(reader, others, spread) if others else report)
 
     def __len__(self) -> int:
         return len(self.index.entries)
@@ -144,11 +133,16 @@ class Collection:
         """Bytes on disk of all that it holds."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
-    def append(self, reader: Reader, photos: Photos) -> Added:
+    def append(self, reader: Reader, photos: Photos, spread: Spread = HERE) -> Added:
         """Add photos; those whose content is in already are not read again.
 
         Every few seconds what was read is written, also if the run ends early. Photos that cannot be read, and photos
         whose name belongs to another one, are skipped with a line each.
+
+        Args:
+            reader: that the collection was built with.
+            photos: names and paths.
+            spread: who reads; only this process writes.
 
         Raises:
             InvalidInput: for another reader than the collection was built with, or while another run writes it.
@@ -159,15 +153,16 @@ class Collection:
         with writing(self.folder):
             self.index = settle(self.folder, Index.load(self.folder / INDEX))
             self._follow(photos)
-            pending: list[tuple[Entry, Tensor]] = []
-            written = time.monotonic()
+            described = _described(reader, photos, self.index, report, spread, (self.manifest, self.basis))
+            pending: list[Described] = []
+            room, since = self._room(), 0.0
             try:
-                for entry, reading in _read(reader, photos, self.index, report):
-                    vectors = self.basis.project(compact(reading), entry.fit)
-                    pending.append((entry, self.manifest.pack(vectors)))
-                    if time.monotonic() - written > FLUSH or len(pending) == shards.PHOTOS:
+                for one in described:
+                    since = since if pending else time.monotonic()
+                    pending.append(one)
+                    if len(pending) == room or time.monotonic() - since > FLUSH:
                         self._flush(pending)
-                        pending, written = [], time.monotonic()
+                        pending, room = [], self._room()
             finally:
                 self._flush(pending)
             self._join(2)
@@ -215,22 +210,30 @@ class Collection:
         ]
         self._commit(entries, self.index.following)
 
-    def _flush(self, pending: list[tuple[Entry, Tensor]]) -> None:
+    def _flush(self, pending: list[Described]) -> None:
         """Write photos as a shard, and the index after it."""
         if not pending:
             return
         following = self.index.following
-        rows = shards.write(
-            self.folder / SHARDS, following, [e for e, _ in pending], torch.stack([v for _, v in pending])
-        )
+        vectors = torch.stack([one.vectors for one in pending])
+        rows = shards.write(self.folder / SHARDS, following, [one.entry for one in pending], vectors)
         self._commit([*self.index.entries, *rows], following + 1)
         self._join(SMALL)
 
+    def _small(self) -> dict[str, int]:
+        """Shards that are not full, and how many photos each has."""
+        sizes = {name: len(rows) for name, rows in self.index.shards()}
+        return {name: size for name, size in sizes.items() if size < shards.PHOTOS}
+
+    def _room(self) -> int:
+        """Photos until a full shard can be made; so which photos share one does not hang on when they were written."""
+        return max(1, shards.PHOTOS - sum(self._small().values()))
+
     def _join(self, least: int) -> None:
-        """Join shards that are not full, if there are ``least`` or more."""
-        small = {name for name, rows in self.index.shards() if len(rows) < shards.PHOTOS}
-        if len(small) >= least:
-            self._rewrite(small)
+        """Join shards that are not full, if there are ``least`` or more, or enough for a full one."""
+        small = self._small()
+        if len(small) >= least or sum(small.values()) >= shards.PHOTOS:
+            self._rewrite(set(small))
 
     def _rewrite(self, names: set[str], gone: set[str] | frozenset[str] = frozenset()) -> None:
         """Write shards anew, full ones as far as possible, without the photos that go."""
@@ -270,37 +273,30 @@ def _clear(folder: Path) -> None:
         path.unlink()
 
 
-def _read(
-    reader: Reader, photos: list[tuple[str, Path]], index: Index, report: Added
-) -> Iterator[tuple[Entry, Reading]]:
-    """Read photos that the index does not have, each content once, several together; the report hears of all."""
+def _described(
+    reader: Reader,
+    photos: list[tuple[str, Path]],
+    index: Index,
+    report: Added,
+    spread: Spread,
+    form: tuple[Manifest, Basis] | None = None,
+) -> Iterator[Described]:
+    """Describe photos that the index does not have, each content once; the report hears of all."""
     from tqdm import tqdm
 
     digests, names = set(index.digests), {entry.name: entry.path for entry in index.entries}
-    held: list[tuple[Entry, Picture]] = []
-    with tqdm(total=len(photos), desc="collecting", unit="photo") as bar:
-        for number, (name, path) in enumerate(photos, start=1):
-            digest = file_digest(path)
-            if digest in digests:
-                report.known += 1
-            elif name in names:
-                report.skipped.append(
-                    f"{path}: the collection has another photo named {name!r} (of {names[name]}); rename this one, "
-                    "or delete that one first"
-                )
-            else:
-                try:
-                    picture = load_picture(path)
-                    held.append((Entry(name, str(path.resolve()), digest, reader.fit(picture)), picture))
-                    digests.add(digest)
-                    names[name] = str(path)
-                except UnreadableFile as error:
-                    report.skipped.append(str(error))
-            if len(held) == TOGETHER or number == len(photos):
-                entries, pictures = [entry for entry, _ in held], [picture for _, picture in held]
-                held = []
-                for entry, reading in zip(entries, reader.read(pictures), strict=True):
-                    report.added += 1
-                    yield entry, reading
-            if not held:
-                bar.update(number - bar.n)
+    jobs = [Photo(name, Path(path), names.get(name, "")) for name, path in photos]
+    outcomes = spread.describe(reader, jobs, digests, form)
+    for photo, outcome in tqdm(outcomes, total=len(jobs), desc="collecting", unit="photo"):
+        if isinstance(outcome, Left):
+            report.known += not outcome.why
+            report.skipped += [outcome.why] if outcome.why else []
+        elif outcome.entry.digest in digests:
+            report.known += 1
+        elif photo.name in names:
+            report.skipped.append(replace(photo, rival=names[photo.name]).clash)
+        else:
+            digests.add(outcome.entry.digest)
+            names[photo.name] = str(photo.path)
+            report.added += 1
+            yield outcome
