@@ -292,6 +292,7 @@ def test_only_one_category(here, capsys):
     assert run(transfer(*more, references="both.json")) == 0
     assert [own["name"] for own in coco(here / "two" / "annotations.json").cats.values()] == ["fish"]
     assert not (here / "two" / "review.html").exists()
+    capsys.readouterr()
     assert "no category 'cat'" in fails(capsys, *transfer(*more, "--category", "cat", references="both.json"))
     write_coco(Annotations(album(both).categories, ()), here / "none.json")
     assert "no reference shows 'fish'" in fails(capsys, *transfer(*more, references="none.json"))
@@ -307,7 +308,7 @@ def test_only_one_category(here, capsys):
         (["--out", "old"], "old/marks.json lies in --out old"),
         (["--out", "old/marks.json"], "is a file"),
         (["--votes", "0"], "use 1 or more"),
-        (["--preset", "worst"], "best or plain"),
+        (["--preset", "worst"], "use plain or best"),
         (["--abstain-below", "2"], "use 0 to 1"),
         (["--review", "-1"], "use 0 or more"),
         (["--segmenter", "pocket"], "give --masks too"),
