@@ -320,7 +320,7 @@ def test_only_one_category(here, capsys):
         (["--calibration", "truth.json"], "truth.json is no calibration"),
         (["--add", "gone.json"], "gone.json"),
         (["--add", "new/a.png"], "a.png"),
-        (["--shape", "-1"], "-1"),
+        (["--set", "shape=-1"], "-1"),
     ],
 )
 def test_what_does_not_suit_is_said_in_a_line_and_writes_nothing(here, capsys, more, reason):

@@ -44,6 +44,7 @@ class OpenReader:
     stage: str | None = None
     timestep: int | None = None
     ensemble: int | None = None
+    debias: int = 0
 
     def __call__(self) -> Reader:
         """Load the networks."""

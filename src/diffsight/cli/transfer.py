@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..changes import parse_changes
 from ..engine import Loaded, check_engine, run
 from ..errors import InvalidInput
 from ..files import check_writable, file_digest, save_json
 from .inputs import OpenReader, collect, refuse_other_run
-from .options import Device, Dtype, Engine, Prompt, Seed, Store, Workers
+from .options import Change, Debias, Device, Dtype, Engine, Prompt, Seed, Store, Workers
 
 if TYPE_CHECKING:
     from ..readers import Reader
@@ -73,11 +74,8 @@ def transfer(
         bool | None,
         typer.Option("--flip/--no-flip", help="Also try references mirrored; left out: if that helps them."),
     ] = None,
-    shape: Annotated[
-        float | None, typer.Option(help="How strongly points keep their arrangement; 0 finds each on its own.")
-    ] = None,
-    window: Annotated[int | None, typer.Option(metavar="CELLS", help="Reach of the soft-argmax.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="Of the soft-argmax, in units of cosine.")] = None,
+    change: Change = None,
+    debias: Debias = 0,
     masks: Annotated[bool, typer.Option("--masks", help="Also find masks, through the segmentation.")] = False,
     segmenter: Annotated[
         str | None, typer.Option(metavar="MODEL", help="What cuts for --masks, if not the model itself.")
@@ -129,9 +127,10 @@ def transfer(
     folder.check_own(out / "run.json")
     known = only(join([read_annotations(path, photos) for path in references]), category or [])
     corrections = _corrections(add or [], to, targets, known)
-    opener = OpenReader(model, device, dtype, store, prompt, seed)
+    opener = OpenReader(model, device, dtype, store, prompt, seed, debias=debias)
     reader = opener()
-    how = refinement(preset, reader.refine, shape=shape, window=window, temperature=temperature)
+    how = refinement(preset, reader.refine)
+    how = replace(how, **parse_changes(how, change or [], fixed=("flip",)))
     settings = CarrySettings(how, FLIPS[flip], votes, abstain_below)
     calibrations = Calibrations.shipped(reader.name) if calibration is None else Calibrations.load(calibration)
     cutter = OpenSegmenter(segmenter or single(model), device, dtype) if masks else None
