@@ -29,15 +29,11 @@ from .test_cli import fails
 OUTPUTS = ("annotations.json", "label_studio.json", "cvat.xml", "annotations.csv", "review.html")
 OPTIONS = ["--model", "pocket", "--device", "cpu", "--no-flip", "--to", "new"]
 
-STORE: list[str] = []
-"""Where readings are kept from test to test."""
-
 
 @pytest.fixture(scope="module")
 def painted(tmp_path_factory):
     """Three annotated faces in ``old``, four to label in ``new``, one of them annotated, and two runs on them."""
     home = tmp_path_factory.mktemp("home")
-    STORE[:] = ["--store", str(home / "store")]
     old = [paint(home / "old", f"{seed}.png", seed) for seed in range(3)]
     new = [paint(home / "new", name, seed) for name, seed in (("a.png", 3), ("b ü.png", 4), ("c.png", 5))]
     shutil.copy(home / "old" / "2.png", home / "new" / "known.png")
@@ -58,7 +54,7 @@ def here(painted, tmp_path, monkeypatch):
 
 
 def transfer(*more: object, references: str = "old/marks.json") -> list[str]:
-    return ["transfer", references, *OPTIONS, *STORE, *map(str, more)]
+    return ["transfer", references, *OPTIONS, *map(str, more)]
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -368,6 +364,5 @@ def test_a_disk_that_is_full_leaves_what_was_there(here, capsys, monkeypatch):
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'diffsight[ray]'")
 def test_many_workers_write_the_same_bytes(here):
-    STORE.clear()
     assert run(transfer("--out", "two", "--engine", "ray", "--workers", "2")) == 0
     assert content(here / "two") == content(here / "one")
