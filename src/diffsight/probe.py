@@ -165,7 +165,7 @@ class Probe:
                     rows = len(batch) // 2
                     continue
                 for i, (number, _) in enumerate(batch):
-                    own = capture.apply(lambda t, i=i: t[i].float().cpu() / draws)
+                    own = capture.apply(lambda t, i=i: (t[i].float().cpu() / draws).contiguous())  # as a kept one
                     totals[number] = totals[number].apply(torch.add, own) if number in totals else own
                 del capture  # before the next pass makes its own
                 queue = queue[len(batch) :]

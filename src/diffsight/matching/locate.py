@@ -78,7 +78,7 @@ class Reference:
         plain = View.of(cells, points, sampling)
         if mirrored is None:
             return cls(plain)
-        order = np.arange(len(points)) if swap is None else np.asarray(swap)
+        order = np.arange(len(points)) if swap is None else np.asarray(swap, np.int64)
         flipped = mirror_points(points[order], cells.reading.fit.original[1])
         return cls(plain, View.of(mirrored, flipped, sampling))
 

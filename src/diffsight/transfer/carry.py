@@ -153,7 +153,7 @@ class Carrier:
         mirrored = others[0] if others else None
         for instance in instances:
             points = np.where(instance.visibility[:, None] == VISIBLE, instance.keypoints, np.nan)
-            reference = Reference.of(plain, points, mirrored, self._swap or None, self.settings.how.sampling)
+            reference = Reference.of(plain, points, mirrored, self._swap, self.settings.how.sampling)
             self.known.append(Known(_key(photo, instance), instance, reference, _cell_labels(instance, photo, plain)))
 
     def read(self, picture: Picture) -> Cells:
