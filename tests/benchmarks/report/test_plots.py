@@ -48,8 +48,8 @@ def test_the_seventh_line_takes_the_first_colour_again():
 
 def test_risk_by_hand():
     coverage, risk = risk_coverage(scores_of((100, 0.9), (0, 0.1), (50, 0.5), (50, 0.5)))
-    np.testing.assert_allclose(coverage, [25, 75, 100])
-    np.testing.assert_allclose(risk, [0, 100 / 3, 50])
+    np.testing.assert_allclose(coverage, [25, 50, 75, 100])
+    np.testing.assert_allclose(risk, [0, 25, 100 / 3, 50])
 
 
 def test_samples_without_confidence_are_left_out():

@@ -33,7 +33,10 @@ class RiskCoverage:
 
 
 def risk_coverage(confidence: npt.ArrayLike, right: npt.ArrayLike) -> RiskCoverage:
-    """Sort N matches, the most confident first, and count the wrong ones; equal confidences share their risk."""
+    """Sort N matches, the most confident first, and count the wrong ones; equal confidences share their risk.
+
+    What is right may also be a share, 0 to 1.
+    """
     sure, wrong = np.asarray(confidence, np.float64), 1 - np.asarray(right, np.float64)
     levels, place, counts = np.unique(-sure, return_inverse=True, return_counts=True)
     means = np.bincount(place, wrong, minlength=len(levels)) / counts  # ties in no particular order

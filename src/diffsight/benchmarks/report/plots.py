@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
+from ..metrics import confidence as confidence_metrics
 from .run import Score
 
 WIDTH, HEIGHT = 400, 270
@@ -106,8 +107,6 @@ def _x_tick(value: float, x: float) -> Markup:
 def risk_coverage(scores: Sequence[Score]) -> tuple[Values, Values]:
     """What is lost if only the surest samples are answered.
 
-    Samples of equal confidence are taken together, so that their order does not matter.
-
     Args:
         scores: with their confidence; those without, or of NaN, are left out.
 
@@ -116,9 +115,6 @@ def risk_coverage(scores: Sequence[Score]) -> tuple[Values, Values]:
     """
     known = np.array([(own.confidence, own.value) for own in scores if own.confidence is not None], np.float64)
     known = known.reshape(-1, 2)
-    known = known[np.isfinite(known).all(axis=1)]
-    known = known[np.argsort(-known[:, 0])]
-    counts = np.arange(1, len(known) + 1)
-    last = np.append(known[1:, 0] != known[:-1, 0], True)[: len(known)]
-    risk = 100 - np.cumsum(known[:, 1]) / counts
-    return 100 * counts[last] / max(1, len(known)), risk[last]
+    confidence, value = known[np.isfinite(known).all(axis=1)].T
+    curve = confidence_metrics.risk_coverage(confidence, value / 100)
+    return 100 * curve.coverage, 100 * curve.risk
