@@ -73,7 +73,7 @@ def bench_transfer(
         gap = f"{100 * own.gap:.1f}" if label == BEST else "-"
         table.add_row(label, *(f"{100 * share:.1f}" for share in shares), gap, f"{own.milliseconds:.1f}")
     Console().print(table)
-    _print_categories(scores)
+    _print_curves(scores)
     if json_file is not None:
         facts: dict[str, Any] = {label: own.facts() for label, own in scores.items()}
         save_json({"model": reader.name, "calibration": calibrations.model, "rows": facts}, json_file)
@@ -154,12 +154,19 @@ def _jobs(
     return [annotated_job(known, own.name, references) for own in known.categories]
 
 
-def _print_categories(scores: dict[str, Scores]) -> None:
+def _print_curves(scores: dict[str, Scores]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from ..benchmarks.metrics.confidence import risk_coverage
     from ..benchmarks.transfer import BEST, PLAIN
 
+    kept = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+    table = Table("error, of the surest", *(f"{100 * share:.0f} %" for share in kept))
+    for label in (PLAIN, BEST):
+        curve = risk_coverage(scores[label].confidence, scores[label].right)
+        table.add_row(label, *(f"{100 * curve.at(share):.1f}" for share in kept))
+    Console().print(table)
     table = Table("PCK@0.1", PLAIN, BEST)
     for name, share in scores[BEST].by_category.items():
         table.add_row(name, f"{100 * scores[PLAIN].by_category[name]:.1f}", f"{100 * share:.1f}")
