@@ -60,7 +60,7 @@ def transferring() -> dict[str, float]:
             seconds.append(time.perf_counter() - start)
             held.append(resident() / MIB)
         start = time.perf_counter()
-        folder.write(references.categories, photos, review=0)
+        folder.write(references.categories, photos, {}, review=0)
         writing = time.perf_counter() - start
     whole, passes = sum(seconds[:TIMED]), sum(reading[:TIMED])
     return {
