@@ -194,7 +194,7 @@ class Calibrations:
             OutputFailed: if the file cannot be written.
         """
         own = {str(votes): calibration.facts() for votes, calibration in sorted(self.by_votes.items())}
-        save_json({"model": self.model, "about": self.about, "by_votes": own}, path)
+        save_json({"model": self.model, "about": self.about, "by_votes": own}, path, indent=None)
 
     @classmethod
     def load(cls, path: Path) -> Calibrations:
