@@ -78,6 +78,14 @@ class Browser:
         node = self._call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self._call("DOM.setFileInputFiles", nodeId=node, files=[str(file)])
 
+    def downloads(self, folder: Path) -> None:
+        """Save what the page offers into a folder."""
+        self._call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+
+    def wait_for_file(self, path: Path) -> None:
+        """Wait until a download is there."""
+        _wait(path.exists, str(path))
+
     def save(self, path: Path) -> None:
         """Take a picture of the whole page, PNG."""
         picture = self._call("Page.captureScreenshot", captureBeyondViewport=True)
@@ -106,5 +114,5 @@ def _wait(question: Any, what: str) -> Any:
         answer = question()
         if answer:
             return answer
-        time.sleep(0.05)
+        time.sleep(0.02)
     raise TimeoutError(f"waited {PATIENCE} s in vain for {what}")

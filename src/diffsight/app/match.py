@@ -28,7 +28,7 @@ EXAMPLE = (RESERVED + 777_002, 256, "car")
 
 MAX_POINTS = 50
 SPOT = 30
-COLUMNS = ("point", "left_x", "left_y", "right_x", "right_y", "confidence", "both_ways")
+COLUMNS = ("point", "confidence", "both_ways", "left_x", "left_y", "right_x", "right_y")
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def clear(session: Session) -> Session:
 
 
 def draw(session: Session) -> tuple[Image.Image | None, Image.Image | None]:
-    """Both photos with their points; a ring where the match does not lead back."""
+    """Both photos with their points; pale where the match does not lead back."""
     faint = np.array([bool(one.one_way[0]) for one in session.found])
     left = _marked(session.left, session, lambda one: one.query, None)
     return left, _marked(session.right, session, lambda one: one.matched, faint)
@@ -154,20 +154,20 @@ def status(session: Session) -> str:
         return f"Now choose the photo on the {'left' if session.left is None else 'right'}."
     if not session.found:
         return "Click a spot in the left photo."
-    row = rows(session)[-1]
-    sure = "" if row[5] is None else f", {row[5]:.0%} sure"
-    doubt = "" if row[6] else "; doubtful: searched backwards, it leads elsewhere (drawn as a ring)"
-    return f"Point {row[0]} found at {row[3]:.0f}, {row[4]:.0f}{sure}{doubt}."
+    number, confidence, both_ways, _, _, x, y = rows(session)[-1]
+    sure = "" if confidence is None else f", {confidence:.0%} sure"
+    doubt = "" if both_ways else "; doubtful: searched from there, it is found elsewhere (drawn pale)"
+    return f"Point {number}: found at {x:.0f}, {y:.0f}{sure}{doubt}."
 
 
-def rows(session: Session) -> list[tuple[int, float, float, float, float, float | None, bool]]:
+def rows(session: Session) -> list[tuple[int, float | None, bool, float, float, float, float]]:
     """One row a point, in the order of ``COLUMNS``: pixels of the photos as they were sent; confidence 0 to 1."""
     return [
         (
             number,
-            *(round(float(value), 1) for value in (*one.query[0], *one.matched[0])),
             None if one.confidence is None else round(float(one.confidence[0]), 3),
             not one.one_way[0],
+            *(round(float(value), 1) for value in (*one.query[0], *one.matched[0])),
         )
         for number, one in enumerate(session.found, start=1)
     ]

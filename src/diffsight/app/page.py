@@ -17,7 +17,7 @@ from .match import Desk, Session
 KEPT = 3600
 """Seconds after which what a visitor left is forgotten."""
 
-HEADERS = ["point", "left x", "left y", "right x", "right y", "sure", "both ways"]
+HEADERS = ["point", "sure", "both ways", "left x", "left y", "right x", "right y"]
 
 CSS = "footer {display: none !important} .photo img {cursor: crosshair}"
 
@@ -54,8 +54,8 @@ def _match_tab(desk: Desk, folder: Path) -> None:
         download = gr.DownloadButton("Download CSV", elem_id="download", interactive=False, min_width=120)
     status = gr.Markdown(match.status(Session()), elem_id="status")
     with gr.Row():
-        left_upload, left = _photo("left", "Left photo: click here")
-        right_upload, right = _photo("right", "Right photo: found here")
+        left_upload, left = _photo("left", "Choose the left photo, to click in")
+        right_upload, right = _photo("right", "Choose the right photo, to search")
     found = gr.Dataframe(headers=HEADERS, interactive=False, elem_id="found", label="Points, in pixels of the photos")
     outputs = [session, left, right, status, found, download]
 
@@ -94,9 +94,9 @@ def _match_tab(desk: Desk, folder: Path) -> None:
 
 def _photo(side: str, label: str) -> tuple[gr.UploadButton, gr.Image]:
     with gr.Column(min_width=280):
-        upload = gr.UploadButton(f"Choose the {side} photo", file_types=["image"], elem_id=f"upload-{side}")
+        upload = gr.UploadButton(label, file_types=["image"], elem_id=f"upload-{side}")
         image = gr.Image(
-            label=label,
+            show_label=False,
             type="pil",
             format="jpeg",
             interactive=False,
@@ -110,7 +110,8 @@ def _photo(side: str, label: str) -> tuple[gr.UploadButton, gr.Image]:
 
 def _table(session: Session) -> list[list[Any]]:
     return [
-        [*row[:5], "-" if row[5] is None else f"{row[5]:.0%}", "yes" if row[6] else "no"] for row in match.rows(session)
+        [number, "-" if confidence is None else f"{confidence:.0%}", "yes" if both_ways else "no", *places]
+        for number, confidence, both_ways, *places in match.rows(session)
     ]
 
 
