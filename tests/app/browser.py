@@ -32,7 +32,7 @@ class Browser:
         from websockets.sync.client import connect
 
         switches = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
-        switches += ["--remote-debugging-port=0", f"--user-data-dir={self.profile}", "about:blank"]
+        switches += ["--hide-scrollbars", "--remote-debugging-port=0", f"--user-data-dir={self.profile}", "about:blank"]
         assert CHROMIUM
         quiet = subprocess.DEVNULL
         self._process = subprocess.Popen([CHROMIUM, *switches], stdout=quiet, stderr=quiet)

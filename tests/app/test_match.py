@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diffsight.app.match import COLUMNS, EXAMPLE, MAX_POINTS, SPOT, Desk, Session, clear, draw, rows, status, table, undo
+from diffsight.app.limits import MAX_POINTS
+from diffsight.app.match import EXAMPLE, SPOT, Desk, Row, Session, clear, draw, rows, status, table, undo
 from diffsight.draw import segment_colours
 from diffsight.errors import InvalidInput
 from diffsight.matching.matcher import Matcher
@@ -46,10 +47,10 @@ def test_a_click_finds_the_keypoint(desk, ready, pair, name):
     x0, y0, x1, y1 = pair.target.objects[0].box
     radius = 0.1 * max(x1 - x0, y1 - y0)  # that of PCK at 0.1
     assert np.linalg.norm(session.found[0].matched[0] - keypoint(pair.target, name)) < radius
-    number, confidence, _, x, y, *_ = rows(session)[0]
-    assert number == 1
-    assert 0 <= confidence <= 1
-    assert (x, y) == pytest.approx(keypoint(pair.source, name), abs=0.1)
+    (row,) = rows(session)
+    assert row.point == 1
+    assert 0 <= row.confidence <= 1
+    assert (row.left_x, row.left_y) == pytest.approx(keypoint(pair.source, name), abs=0.1)
 
 
 def test_clicks_count_in_pixels_of_the_photo_as_it_was_sent(desk, ready, pair, tmp_path):
@@ -67,9 +68,7 @@ def test_clicks_count_in_pixels_of_the_photo_as_it_was_sent(desk, ready, pair, t
 
 def test_both_photos_carry_the_dot_in_one_colour(desk, ready, pair):
     session = desk.click(desk.click(ready, place(ready, pair, "tail")), place(ready, pair, "bumper"))
-    for image, photo, where in zip(
-        draw(session), (session.left, session.right), ("query", "matched"), strict=True
-    ):
+    for image, photo, where in zip(draw(session), (session.left, session.right), ("query", "matched"), strict=True):
         x, y = getattr(session.found[1], where)[0] * photo.scale
         beside_the_number = image.getpixel((round(x), round(y - SPOT * 0.36)))
         assert beside_the_number == pytest.approx(segment_colours(2)[1], abs=2)
@@ -127,6 +126,6 @@ def test_one_line_says_what_to_do(desk, ready, pair):
 def test_the_table(desk, ready, pair):
     session = desk.click(ready, place(ready, pair, "tail"))
     header, row = csv.reader(table(session).splitlines())
-    assert tuple(header) == COLUMNS
+    assert tuple(header) == Row._fields
     assert [float(value) for value in row[3:]] == list(rows(session)[0][3:])
     assert table(ready).count("\n") == 1

@@ -58,7 +58,7 @@ def test_a_port_in_use_is_one_line(server):
     code = f"import sys; from diffsight.cli import run; sys.exit(run(['app', '--port', '{port}']))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
     assert (answer.returncode, answer.stdout) == (2, "")
-    assert answer.stderr.startswith(f"diffsight: the page cannot listen on 127.0.0.1, port {port}")
+    assert answer.stderr.startswith(f"diffsight: cannot listen on 127.0.0.1, port {port} (Address already in use")
     assert answer.stderr.count("\n") == 1
 
 
@@ -70,8 +70,8 @@ def test_files_of_the_machine_are_not_served(server, path):
 
 def centre(browser, side, x, y):
     """Window coordinates of a place in a photo, x and y from 0 to 1."""
-    script = f"(r => [r.x + r.width * {x}, r.y + r.height * {y}])(document.querySelector('#{side} img').getBoundingClientRect())"
-    return browser.value(script)
+    box = f"document.querySelector('#{side} img').getBoundingClientRect()"
+    return browser.value(f"(r => [r.x + r.width * {x}, r.y + r.height * {y}])({box})")
 
 
 def pixel(browser, side, x, y):

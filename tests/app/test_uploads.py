@@ -5,14 +5,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diffsight.app.uploads import MAX_BYTES, open_upload
+from diffsight.app.limits import MAX_BYTES
+from diffsight.app.uploads import open_upload
 from diffsight.errors import InvalidInput
 
 
 def png_header(width, height):
-    """A PNG that says how large it is, and holds nothing."""
+    """A PNG that says how large it is, and ends where its pixels begin."""
     chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + b"\0\0\1\0IDAT"
 
 
 def test_a_photo_is_loaded(tmp_path, rng):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -21,14 +22,14 @@ from ..images import load_picture
 from ..matching.matcher import Matcher, Source
 from ..types import Matches, Picture
 from ..world import RESERVED, make_pair
+from .limits import MAX_POINTS
 from .uploads import open_upload
 
 EXAMPLE = (RESERVED + 777_002, 256, "car")
 """Seed, side and kind of the pair of pictures that is built in."""
 
-MAX_POINTS = 50
 SPOT = 30
-COLUMNS = ("point", "confidence", "both_ways", "left_x", "left_y", "right_x", "right_y")
+"""Side of a dot, pixels."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,23 @@ class Session:
     left: Photo | None = None
     right: Photo | None = None
     found: tuple[Matches, ...] = ()
+
+
+class Row(NamedTuple):
+    """A point in the table: pixels of the photos as they were sent, confidence 0 to 1 if it is known."""
+
+    point: int
+    confidence: float | None
+    both_ways: bool
+    left_x: float
+    left_y: float
+    right_x: float
+    right_y: float
+
+    @property
+    def sure(self) -> str:
+        """The confidence in per cent."""
+        return "-" if self.confidence is None else f"{self.confidence:.0%}"
 
 
 class Desk:
@@ -154,16 +172,16 @@ def status(session: Session) -> str:
         return f"Now choose the photo on the {'left' if session.left is None else 'right'}."
     if not session.found:
         return "Click a spot in the left photo."
-    number, confidence, both_ways, _, _, x, y = rows(session)[-1]
-    sure = "" if confidence is None else f", {confidence:.0%} sure"
-    doubt = "" if both_ways else "; doubtful: searched from there, it is found elsewhere (drawn pale)"
-    return f"Point {number}: found at {x:.0f}, {y:.0f}{sure}{doubt}."
+    row = rows(session)[-1]
+    sure = "" if row.confidence is None else f", {row.sure} sure"
+    doubt = "" if row.both_ways else "; doubtful: searched from there, it is found elsewhere (drawn pale)"
+    return f"Point {row.point}: found at {row.right_x:.0f}, {row.right_y:.0f}{sure}{doubt}."
 
 
-def rows(session: Session) -> list[tuple[int, float | None, bool, float, float, float, float]]:
-    """One row a point, in the order of ``COLUMNS``: pixels of the photos as they were sent; confidence 0 to 1."""
+def rows(session: Session) -> list[Row]:
+    """One row a point, in the order of the clicks."""
     return [
-        (
+        Row(
             number,
             None if one.confidence is None else round(float(one.confidence[0]), 3),
             not one.one_way[0],
@@ -177,6 +195,6 @@ def table(session: Session) -> str:
     """The rows as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(Row._fields)
     writer.writerows(rows(session))
     return text.getvalue()

@@ -12,10 +12,8 @@ import gradio as gr
 from ..errors import DiffsightError
 from ..files import save_bytes
 from . import match
+from .limits import KEPT, MAX_WAITING
 from .match import Desk, Session
-
-KEPT = 3600
-"""Seconds after which what a visitor left is forgotten."""
 
 HEADERS = ["point", "sure", "both ways", "left x", "left y", "right x", "right y"]
 
@@ -38,7 +36,7 @@ def build(desk: Desk, folder: Path) -> gr.Blocks:
         gr.Markdown("# diffsight")
         with gr.Tab("Match"):
             _match_tab(desk, folder)
-    return page.queue(max_size=40)
+    return page.queue(max_size=MAX_WAITING)
 
 
 def _match_tab(desk: Desk, folder: Path) -> None:
@@ -110,8 +108,8 @@ def _photo(side: str, label: str) -> tuple[gr.UploadButton, gr.Image]:
 
 def _table(session: Session) -> list[list[Any]]:
     return [
-        [number, "-" if confidence is None else f"{confidence:.0%}", "yes" if both_ways else "no", *places]
-        for number, confidence, both_ways, *places in match.rows(session)
+        [row.point, row.sure, "yes" if row.both_ways else "no", row.left_x, row.left_y, row.right_x, row.right_y]
+        for row in match.rows(session)
     ]
 
 

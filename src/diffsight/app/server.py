@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +13,7 @@ from threading import Event
 from typing import Any
 
 from ..errors import InvalidInput
-from ..matching.matcher import Matcher
-from .uploads import MAX_BYTES
-
-MAX_VISITORS = 20
-"""Whose photos are held at once; the one who was away longest starts anew."""
+from .limits import MAX_BYTES, MAX_VISITORS
 
 
 def serve(model: str, host: str, port: int | None) -> None:
@@ -45,26 +42,34 @@ def running(model: str, host: str, port: int | None, folder: Path) -> Iterator[s
         model, host, port: as for ``serve``.
         folder: for all files that come up.
     """
+    _check_address(host, port)
     # Gradio reads these as it is imported and as the page is laid out
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=str(folder / "files"))
     try:
-        import gradio as gr
+        import gradio  # noqa: F401
     except ImportError as error:
         raise InvalidInput(f"the web page needs Gradio ({error}); pip install 'diffsight[app]'") from None
 
+    from ..matching.matcher import Matcher
     from .match import Desk
     from .page import CSS, build, theme
 
     page = build(Desk(Matcher(model)), folder / "tables")
-    try:
-        _, address, _ = page.launch(**_launch_settings(host, port), theme=theme(), css=CSS)
-    except (OSError, gr.exceptions.ServerFailedToStartError):
-        where = host if port is None else f"{host}, port {port},"
-        raise InvalidInput(f"the page cannot listen on {where}; give another --host or --port") from None
+    _, address, _ = page.launch(**_launch_settings(host, port), theme=theme(), css=CSS)
     try:
         yield address
     finally:
         page.close(verbose=False)
+
+
+def _check_address(host: str, port: int | None) -> None:
+    """Say that an address cannot be had before the model is loaded."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port or 0), family=family).close()
+    except OSError as error:
+        where = host if port is None else f"{host}, port {port}"
+        raise InvalidInput(f"cannot listen on {where} ({error.strerror}); give another --host or --port") from None
 
 
 def _launch_settings(host: str, port: int | None) -> dict[str, Any]:

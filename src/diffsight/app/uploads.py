@@ -9,9 +9,7 @@ from PIL import Image
 from ..errors import DiffsightError, InvalidInput
 from ..images import check_structure, load_picture
 from ..types import Picture
-
-MAX_BYTES = 20_000_000
-MAX_PIXELS = 20_000_000
+from .limits import MAX_BYTES, MAX_PIXELS
 
 
 def open_upload(path: Path) -> Picture:
