@@ -41,7 +41,11 @@ def server(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-c", "from diffsight.cli import main; main()", "app", "--port", str(port)]
-    surroundings = {**os.environ, "TMPDIR": str(folder)}
+    surroundings = {
+        **os.environ,
+        "TMPDIR": str(folder),
+        "http_proxy": "http://127.0.0.1:9",
+    }  # the proxy must not be asked
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=surroundings)
     line = process.stdout.readline()
     assert line.startswith(f"http://127.0.0.1:{port}/"), process.communicate()

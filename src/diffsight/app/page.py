@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,8 @@ def _match_tab(desk: Desk, folder: Path) -> None:
         download = gr.DownloadButton("Download CSV", elem_id="download", interactive=False, min_width=120)
     status = gr.Markdown(match.status(Session()), elem_id="status")
     with gr.Row():
-        left_upload, left = _photo("left", "Choose the left photo, to click in")
-        right_upload, right = _photo("right", "Choose the right photo, to search")
+        left_upload, left = _photo("left", "Choose the left photo")
+        right_upload, right = _photo("right", "Choose the right photo")
     found = gr.Dataframe(headers=HEADERS, interactive=False, elem_id="found", label="Points, in pixels of the photos")
     outputs = [session, left, right, status, found, download]
 
@@ -64,7 +65,7 @@ def _match_tab(desk: Desk, folder: Path) -> None:
         try:
             return show(action(before, *arguments))
         except DiffsightError as error:
-            gr.Warning(str(error), title="That did not work")
+            gr.Warning(escape(str(error)))  # it is shown as HTML, and may hold a name that a visitor chose
             return [gr.skip() for _ in outputs]
 
     def clicked(before: Session, event: gr.SelectData) -> list[Any]:

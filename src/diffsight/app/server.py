@@ -43,8 +43,7 @@ def running(model: str, host: str, port: int | None, folder: Path) -> Iterator[s
         folder: for all files that come up.
     """
     _check_address(host, port)
-    # Gradio reads these as it is imported and as the page is laid out
-    os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=str(folder / "files"))
+    os.environ.update(_surroundings(host, folder))
     try:
         import gradio  # noqa: F401
     except ImportError as error:
@@ -70,6 +69,16 @@ def _check_address(host: str, port: int | None) -> None:
     except OSError as error:
         where = host if port is None else f"{host}, port {port}"
         raise InvalidInput(f"cannot listen on {where} ({error.strerror}); give another --host or --port") from None
+
+
+def _surroundings(host: str, folder: Path) -> dict[str, str]:
+    """What Gradio reads from the environment, as it is imported and as the page is laid out."""
+    direct = [os.environ.get("NO_PROXY", ""), os.environ.get("no_proxy", ""), "127.0.0.1", "localhost", host]
+    return {
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_TEMP_DIR": str(folder / "files"),
+        "no_proxy": ",".join(filter(None, direct)),  # it asks its own server whether it is up
+    }
 
 
 def _launch_settings(host: str, port: int | None) -> dict[str, Any]:
