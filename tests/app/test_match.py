@@ -38,7 +38,7 @@ def keypoint(scene, name):
 
 def place(session, pair, name):
     """Where a keypoint is on the page."""
-    return keypoint(pair.source, name) * session.left.scale
+    return keypoint(pair.source, name) * session.left.page_scale
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -55,21 +55,22 @@ def test_a_click_finds_the_keypoint(desk, ready, pair, name):
 
 def test_clicks_count_in_pixels_of_the_photo_as_it_was_sent(desk, ready, pair, tmp_path):
     for name, scene in (("left", pair.source), ("right", pair.target)):
-        Image.fromarray(scene.image).resize((900, 600), Image.Resampling.BICUBIC).save(tmp_path / f"{name}.png")
+        Image.fromarray(scene.image).resize((3000, 2000), Image.Resampling.BICUBIC).save(tmp_path / f"{name}.png")
     session = desk.choose_left(Session(), str(tmp_path / "left.png"))
     session = desk.choose_right(session, str(tmp_path / "right.png"))
     assert session.left.shown.size == (640, 427)
-    wanted = keypoint(pair.source, "tail") * (900 / 256, 600 / 256)
-    session = desk.click(session, wanted * session.left.scale)
+    assert session.left.source.picture.size == (683, 1024)
+    wanted = keypoint(pair.source, "tail") * (3000 / 256, 2000 / 256)
+    session = desk.click(session, wanted * session.left.page_scale)
     assert session.found[0].query[0] == pytest.approx(wanted)
-    missed = session.found[0].matched[0] * (256 / 900, 256 / 600) - keypoint(pair.target, "tail")
+    missed = session.found[0].matched[0] * (256 / 3000, 256 / 2000) - keypoint(pair.target, "tail")
     assert np.linalg.norm(missed) < 20
 
 
 def test_both_photos_carry_the_dot_in_one_colour(desk, ready, pair):
     session = desk.click(desk.click(ready, place(ready, pair, "tail")), place(ready, pair, "bumper"))
     for image, photo, where in zip(draw(session), (session.left, session.right), ("query", "matched"), strict=True):
-        x, y = getattr(session.found[1], where)[0] * photo.scale
+        x, y = getattr(session.found[1], where)[0] * photo.page_scale
         beside_the_number = image.getpixel((round(x), round(y - SPOT * 0.36)))
         assert beside_the_number == pytest.approx(segment_colours(2)[1], abs=2)
         assert np.asarray(photo.shown).shape == np.asarray(image).shape

@@ -1,6 +1,6 @@
 """How much visitors may ask of the machine."""
 
-MAX_BYTES = 20_000_000
+MAX_BYTES = 20 * 1024**2
 """Of one upload."""
 
 MAX_PIXELS = 20_000_000

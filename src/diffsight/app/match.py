@@ -18,6 +18,7 @@ from PIL import Image
 
 from ..draw import draw_spots, panel_size, segment_colours
 from ..errors import InvalidInput
+from ..grid import Size
 from ..images import load_picture
 from ..matching.matcher import Matcher, Source
 from ..types import Matches, Picture
@@ -28,6 +29,9 @@ from .uploads import open_upload
 EXAMPLE = (RESERVED + 777_002, 256, "car")
 """Seed, side and kind of the pair of pictures that is built in."""
 
+SIDE = 1024
+"""Longest side at which a photo is read, pixels, so that a click in a large photo takes no longer; places are as fine."""
+
 SPOT = 30
 """Side of a dot, pixels."""
 
@@ -37,18 +41,24 @@ class Photo:
     """A photo that was read.
 
     Attributes:
-        source: what the network saw in it.
+        size: (height, width) as it was sent.
+        source: what the network saw in it, reduced to ``SIDE``.
         shown: the photo at the size it has on the page.
     """
 
+    size: Size
     source: Source
     shown: Image.Image
 
     @property
-    def scale(self) -> np.ndarray:
-        """(x, y) pixels of the page for one of the photo."""
-        height, width = self.source.picture.size
-        return np.array(self.shown.size) / (width, height)
+    def page_scale(self) -> np.ndarray:
+        """(x, y) pixels of the page for one of the photo as it was sent."""
+        return np.array(self.shown.size) / self.size[::-1]
+
+    @property
+    def read_scale(self) -> np.ndarray:
+        """(x, y) pixels of what was read for one of the photo as it was sent."""
+        return np.array(self.source.picture.size[::-1]) / self.size[::-1]
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ class Session:
     Attributes:
         left: the photo that is clicked.
         right: the photo that is searched.
-        found: the match of each click, in their order.
+        found: the match of each click, in their order, in pixels of the photos as they were sent.
     """
 
     left: Photo | None = None
@@ -124,16 +134,20 @@ class Desk:
             raise InvalidInput(f"there is no photo on the {side} yet; choose one, or try the example")
         if len(session.found) == MAX_POINTS:
             raise InvalidInput(f"there are {MAX_POINTS} points, as many as fit; undo or clear some")
-        reading = session.left.source.reading
-        point = reading.fit.check_points([np.array(place) / session.left.scale])
+        left, right = session.left, session.right
+        point = left.source.reading.fit.check_points([place / left.page_scale * left.read_scale])
         with self._lock:
-            matches, _ = self.matcher.find(replace(session.left.source, points=point), session.right.source.reading)
-        return replace(session, found=(*session.found, matches))
+            found, _ = self.matcher.find(replace(left.source, points=point), right.source.reading)
+        found = replace(found, query=found.query / left.read_scale, matched=found.matched / right.read_scale)
+        return replace(session, found=(*session.found, found))
 
     def _read(self, picture: Picture) -> Photo:
+        image = Image.fromarray(picture.array())
+        shown = image.resize(panel_size(picture), Image.Resampling.LANCZOS)
+        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
         with self._lock:
-            source = self.matcher.source(picture)
-        return Photo(source, Image.fromarray(picture.array()).resize(panel_size(picture), Image.Resampling.LANCZOS))
+            source = self.matcher.source(np.asarray(image))
+        return Photo(picture.size, source, shown)
 
 
 def undo(session: Session) -> Session:
@@ -159,7 +173,7 @@ def _marked(
     if photo is None:
         return None
     sheet = photo.shown.copy()
-    points = np.array([place(one)[0] for one in session.found]).reshape(-1, 2) * photo.scale
+    points = np.array([place(one)[0] for one in session.found]).reshape(-1, 2) * photo.page_scale
     draw_spots(sheet, points, segment_colours(len(points)), faint, side=SPOT)
     return sheet
 

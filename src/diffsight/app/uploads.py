@@ -19,7 +19,7 @@ def open_upload(path: Path) -> Picture:
         InvalidInput: for a file beyond the limits, no photo, or one of one colour.
     """
     if path.stat().st_size > MAX_BYTES:
-        raise InvalidInput(f"{path.name} is larger than {MAX_BYTES // 1_000_000} MB; send a smaller photo")
+        raise InvalidInput(f"{path.name} is larger than {MAX_BYTES // 1024**2} MB; send a smaller photo")
     try:
         _check_pixels(path)
         picture = load_picture(path)
