@@ -30,7 +30,7 @@ EXAMPLE = (RESERVED + 777_002, 256, "car")
 """Seed, side and kind of the pair of pictures that is built in."""
 
 SIDE = 1024
-"""Longest side at which a photo is read, pixels, so that a click in a large photo takes no longer; places are as fine."""
+"""Longest side at which a photo is read, pixels; places are as fine, and a click in a large photo takes no longer."""
 
 SPOT = 30
 """Side of a dot, pixels."""
