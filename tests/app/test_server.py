@@ -49,12 +49,13 @@ def server(tmp_path_factory):
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=surroundings)
     line = process.stdout.readline()
     assert line.startswith(f"http://127.0.0.1:{port}/"), process.communicate()
-    assert [path.name[:14] for path in folder.iterdir()] == ["diffsight-app-"]
+    assert len(list(folder.glob("diffsight-app-*"))) == 1
     yield line.split()[0]
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=20)
     assert (process.returncode, errors.strip()) == (130, "diffsight: stopped")
-    assert list(folder.iterdir()) == []
+    assert list(folder.glob("diffsight-app-*")) == []
+    assert not (folder / "gradio").exists()  # where Gradio would put files by itself
 
 
 def test_a_port_in_use_is_one_line(server):
