@@ -114,7 +114,7 @@ def _table(session: Session) -> list[list[Any]]:
     ]
 
 
-def _file(session: Session, folder: Path) -> dict[str, Any]:
+def _file(session: Session, folder: Path) -> gr.DownloadButton:
     if not session.found:
         return gr.DownloadButton(value=None, interactive=False)
     path = folder / secrets.token_hex(8) / "matches.csv"
