@@ -111,7 +111,7 @@ def test_bad_arrays_are_refused(photo):
 
 
 def test_resize_agrees_with_pil(rng):
-    photo = rng.integers(0, 255, (97, 61, 3), np.uint8)
+    photo = rng.integers(60, 195, (97, 61, 3), np.uint8)  # older versions cut off what overshoots between the axes
     ours = resize(torch.from_numpy(photo).permute(2, 0, 1), 40, 50).permute(1, 2, 0) * 255
     pil = np.asarray(Image.fromarray(photo).resize((50, 40), Image.Resampling.BICUBIC)).astype(float)
     assert np.abs(ours.numpy() - pil).max() < 1.5

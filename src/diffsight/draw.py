@@ -88,14 +88,32 @@ def draw_panels(panels: Sequence[Panel]) -> Image.Image:
         sheet.paste(photo, (left, heading))
         pen.text((left, 5), _shorten(panel.title or panel.picture.name, w, font), fill="black", font=font)
         scale = (w / panel.picture.size[1], h / panel.picture.size[0])
-        for number, (point, colour) in enumerate(zip(panel.points * scale, palette(len(panel.points)), strict=True)):
-            ring = panel.faint is not None and bool(panel.faint[number])
-            spot = _spot(str(number + 1), colour, ring)
-            sheet.paste(
-                spot, (left + round(point[0] - spot.width / 2), heading + round(point[1] - spot.height / 2)), spot
-            )
+        draw_spots(sheet, panel.points * scale + (left, heading), palette(len(panel.points)), panel.faint)
         left += w + MARGIN
     return sheet
+
+
+def draw_spots(
+    sheet: Image.Image,
+    points: Points,
+    colours: Sequence[tuple[int, int, int]],
+    faint: npt.NDArray[np.bool_] | None = None,
+    *,
+    side: int = 22,
+) -> None:
+    """Lay numbered discs over an image, which is changed.
+
+    Args:
+        sheet: the image.
+        points: (N, 2) pixels of the image.
+        colours: one for each point.
+        faint: (N,) points to draw as rings instead of discs.
+        side: of a disc, pixels.
+    """
+    for number, (point, colour) in enumerate(zip(points, colours, strict=True)):
+        ring = faint is not None and bool(faint[number])
+        spot = _spot(str(number + 1), colour, ring, side)
+        sheet.paste(spot, (round(point[0] - side / 2), round(point[1] - side / 2)), spot)
 
 
 def _shorten(text: str, width: int, font: Any) -> str:
@@ -104,15 +122,16 @@ def _shorten(text: str, width: int, font: Any) -> str:
     return text
 
 
-def _spot(text: str, colour: tuple[int, int, int], ring: bool) -> Image.Image:
+def _spot(text: str, colour: tuple[int, int, int], ring: bool, side: int = 22) -> Image.Image:
     """A numbered disc, drawn large and shrunk so that its edge is smooth."""
-    side, fine = 22, 4
+    fine = 4
     big = Image.new("RGBA", (side * fine, side * fine))
     pen = ImageDraw.Draw(big)
     edge = (1, 1, side * fine - 2, side * fine - 2)
     pen.ellipse(edge, fill=(*colour, 110 if ring else 255), outline=(0, 0, 0, 255), width=fine + 2)
     middle = side * fine / 2
-    pen.text((middle, middle), text, fill=(0, 0, 0, 255), font=ImageFont.load_default(12 * fine), anchor="mm")
+    font = ImageFont.load_default(side * fine * 12 / 22)
+    pen.text((middle, middle), text, fill=(0, 0, 0, 255), font=font, anchor="mm")
     return big.resize((side, side), Image.Resampling.LANCZOS)
 
 

@@ -32,5 +32,6 @@ for _name in (
     "world",
     "train_pocket",
     "demo",
+    "app",
 ):
     import_module(f".{_name}", __package__).register(app)

@@ -1,0 +1,1 @@
+"""The web page: what the library does, by clicking; no maths."""

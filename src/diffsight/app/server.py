@@ -1,0 +1,100 @@
+"""Serving the page: on this machine alone, without calls to others, leaving no files behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event
+from typing import Any
+
+from ..errors import InvalidInput
+from .limits import MAX_BYTES, MAX_VISITORS
+
+
+def serve(model: str, host: str, port: int | None) -> None:
+    """Serve the page until interrupted.
+
+    Args:
+        model: a name, a folder, or a recipe.
+        host: the address to listen on.
+        port: its port; a free one from 7860 on if left out.
+
+    Raises:
+        InvalidInput: if Gradio is not installed, or the address cannot be had.
+        ModelUnavailable: if the weights cannot be had.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a plain kill cleans up as Ctrl-C does
+    with TemporaryDirectory(prefix="diffsight-app-") as folder, running(model, host, port, Path(folder)) as address:
+        print(f"{address} (stop with Ctrl-C)", flush=True)
+        Event().wait()
+
+
+@contextmanager
+def running(model: str, host: str, port: int | None, folder: Path) -> Iterator[str]:
+    """Serve the page while the block runs; gives its address.
+
+    Args:
+        model, host, port: as for ``serve``.
+        folder: for all files that come up.
+    """
+    _check_address(host, port)
+    os.environ.update(_surroundings(host, folder))
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise InvalidInput(f"the web page needs Gradio ({error}); pip install 'diffsight[app]'") from None
+
+    from ..matching.matcher import Matcher
+    from .match import Desk
+    from .page import CSS, build, theme
+
+    page = build(Desk(Matcher(model)), folder / "tables")
+    _, address, _ = page.launch(**_launch_settings(host, port), theme=theme(), css=CSS)
+    try:
+        yield address
+    finally:
+        page.close(verbose=False)
+
+
+def _check_address(host: str, port: int | None) -> None:
+    """Say that an address cannot be had before the model is loaded."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port or 0), family=family).close()
+    except OSError as error:
+        where = host if port is None else f"{host}, port {port}"
+        raise InvalidInput(f"cannot listen on {where} ({error.strerror}); give another --host or --port") from None
+
+
+def _surroundings(host: str, folder: Path) -> dict[str, str]:
+    """What Gradio reads from the environment, as it is imported and as the page is laid out."""
+    direct = [os.environ.get("NO_PROXY", ""), os.environ.get("no_proxy", ""), "127.0.0.1", "localhost", host]
+    return {
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_TEMP_DIR": str(folder / "files"),
+        "no_proxy": ",".join(filter(None, direct)),  # it asks its own server whether it is up
+    }
+
+
+def _launch_settings(host: str, port: int | None) -> dict[str, Any]:
+    return {
+        "server_name": host,
+        "server_port": port,
+        "share": False,
+        "inbrowser": False,
+        "prevent_thread_lock": True,
+        "quiet": True,
+        "max_file_size": MAX_BYTES,
+        "state_session_capacity": MAX_VISITORS,
+        "enable_monitoring": False,
+        "run_history": False,
+        "footer_links": [],
+        "ssr_mode": False,
+        "pwa": False,
+        "mcp_server": False,
+    }

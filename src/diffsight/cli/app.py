@@ -1,0 +1,27 @@
+"""``diffsight app``: the web page."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .options import Model
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("app")(serve)
+
+
+def serve(
+    model: Model = "pocket",
+    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Its port.", show_default="a free one from 7860 on")
+    ] = None,
+) -> None:
+    """Open a web page on this machine: click a point of one photo, see it in another."""
+    from ..app import server
+
+    server.serve(model, host, port)

@@ -1,0 +1,118 @@
+"""A headless Chromium, driven over its DevTools protocol."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PATIENCE = 20
+"""Seconds to wait for anything."""
+
+
+class Browser:
+    """One window, from entering the context to leaving it.
+
+    Attributes:
+        asked: the address of every request that the page made.
+    """
+
+    def __init__(self, profile: Path) -> None:
+        self.profile = profile
+        self.asked: list[str] = []
+        self._number = 0
+
+    def __enter__(self) -> Browser:
+        from websockets.sync.client import connect
+
+        switches = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+        switches += ["--hide-scrollbars", "--remote-debugging-port=0", f"--user-data-dir={self.profile}", "about:blank"]
+        assert CHROMIUM
+        quiet = subprocess.DEVNULL
+        self._process = subprocess.Popen([CHROMIUM, *switches], stdout=quiet, stderr=quiet)
+        port = _wait(lambda: _first_line(self.profile / "DevToolsActivePort"), "Chromium")
+        with urlopen(f"http://127.0.0.1:{port}/json/list", timeout=PATIENCE) as answer:
+            address = next(tab["webSocketDebuggerUrl"] for tab in json.load(answer) if tab["type"] == "page")
+        self._socket = connect(address, max_size=None, proxy=None)
+        for domain in ("Network", "Page", "Runtime"):
+            self._call(f"{domain}.enable")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+        self._process.terminate()
+        self._process.wait(PATIENCE)
+
+    def open(self, address: str) -> None:
+        """Go to a page."""
+        self._call("Page.navigate", url=address)
+
+    def resize(self, width: int, height: int) -> None:
+        """Make the window this large, CSS pixels."""
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
+    def value(self, script: str) -> Any:
+        """What a JavaScript expression gives."""
+        answer = self._call("Runtime.evaluate", expression=script, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def wait(self, script: str) -> Any:
+        """Wait until an expression gives something."""
+        return _wait(lambda: self.value(script), script)
+
+    def click(self, x: float, y: float) -> None:
+        """Press and release the mouse there, CSS pixels of the window."""
+        for kind in ("mousePressed", "mouseReleased"):
+            self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def upload(self, selector: str, file: Path) -> None:
+        """Give a file to a field for files."""
+        root = self._call("DOM.getDocument")["root"]["nodeId"]
+        node = self._call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self._call("DOM.setFileInputFiles", nodeId=node, files=[str(file)])
+
+    def downloads(self, folder: Path) -> None:
+        """Save what the page offers into a folder."""
+        self._call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+
+    def wait_for_file(self, path: Path) -> None:
+        """Wait until a download is there."""
+        _wait(path.exists, str(path))
+
+    def save(self, path: Path) -> None:
+        """Take a picture of the whole page, PNG."""
+        picture = self._call("Page.captureScreenshot", captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(picture["data"]))
+
+    def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self._number += 1
+        self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(self._socket.recv(timeout=PATIENCE))
+            if message.get("method") == "Network.requestWillBeSent":
+                self.asked.append(message["params"]["request"]["url"])
+            if message.get("id") == self._number:
+                assert "error" not in message, message
+                return message["result"]
+
+
+def _first_line(path: Path) -> str | None:
+    lines = path.read_text().splitlines() if path.exists() else []
+    return lines[0] if lines else None
+
+
+def _wait(question: Any, what: str) -> Any:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        answer = question()
+        if answer:
+            return answer
+        time.sleep(0.02)
+    raise TimeoutError(f"waited {PATIENCE} s in vain for {what}")
