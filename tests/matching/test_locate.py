@@ -171,7 +171,7 @@ def test_points_that_one_reference_shows_are_found_as_by_it_alone():
 def test_points_that_none_shows_are_nowhere():
     references, target = several()
     points = np.where(np.arange(5)[:, None] == 4, np.nan, POINTS)
-    references = [Reference.of(own.plain.cells, points, own.mirrored.cells) for own in references]
+    references = [Reference.of(own.plain.cells, points, own.flipped.cells) for own in references]
     found = locate(references, target, BEST, channels=(48, 16))
     assert np.isnan(found.points).all(axis=1).tolist() == [False] * 4 + [True]
     for field in fields(Signals):
@@ -249,7 +249,7 @@ def test_in_a_mirror_image_left_and_right_change_places():
 
 def test_a_point_whose_partner_is_hidden_is_found_from_the_photo_itself():
     reference = sided(np.where(np.arange(3)[:, None] == RIGHT, np.nan, SIDED))
-    assert reference.mirrored.known.tolist() == [False, True, True]
+    assert reference.flipped.known.tolist() == [False, True, True]
     found = locate([reference], cells(two_views()[1]), replace(CELL, flip=True))
     assert found.flipped.tolist() == [True]
     np.testing.assert_allclose(found.points[LEFT], mirror_points(SIDED, SIZE[1])[LEFT])

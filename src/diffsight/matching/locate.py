@@ -54,14 +54,14 @@ class Reference:
     """A photo whose points are known, and its mirror image if that was read."""
 
     plain: View
-    mirrored: View | None = None
+    flipped: View | None = None
 
     @classmethod
     def of(
         cls,
         cells: Cells,
         points: Points,
-        mirrored: Cells | None = None,
+        flipped: Cells | None = None,
         swap: Sequence[int] | None = None,
         sampling: Sampling = "bilinear",
     ) -> Reference:
@@ -70,33 +70,33 @@ class Reference:
         Args:
             cells: of the photo.
             points: (N, 2) pixels, NaN for those that it does not show.
-            mirrored: of its mirror image, which the flip test needs.
+            flipped: of its mirror image, which the flip test needs.
             swap: (N,) for each point the one whose place it takes in a mirror image (right for left); itself if it has
                 no sides. Left out, no point changes places.
             sampling: how vectors are taken.
         """
         plain = View.of(cells, points, sampling)
-        if mirrored is None:
+        if flipped is None:
             return cls(plain)
         order = np.arange(len(points)) if swap is None else np.asarray(swap, np.int64)
-        flipped = mirror_points(points[order], cells.reading.fit.original[1])
-        return cls(plain, View.of(mirrored, flipped, sampling))
+        places = mirror_points(points[order], cells.reading.fit.original[1])
+        return cls(plain, View.of(flipped, places, sampling))
 
     @property
     def views(self) -> tuple[View, ...]:
         """The photo, and its mirror image if there is one."""
-        return (self.plain,) if self.mirrored is None else (self.plain, self.mirrored)
+        return (self.plain,) if self.flipped is None else (self.plain, self.flipped)
 
     def nearer(self, target: Cells) -> View:
-        """The one of plain and mirrored view that is more like a photo; of equal ones the plain.
+        """The one of plain and flipped view that is more like a photo; of equal ones the plain.
 
         Raises:
             InvalidInput: if the mirror image was not read.
         """
-        if self.mirrored is None:
+        if self.flipped is None:
             raise InvalidInput("the flip test needs the mirror image of every reference; read that too")
-        plain, mirrored = (view_distance(view.cells.coarse, target.coarse) for view in self.views)
-        return self.mirrored if mirrored < plain else self.plain
+        plain, flipped = (view_distance(view.cells.coarse, target.coarse) for view in self.views)
+        return self.flipped if flipped < plain else self.plain
 
 
 @dataclass(frozen=True, eq=False)

@@ -150,10 +150,10 @@ class Carrier:
         plain, *others = map(
             Cells.of, self.reader.read([picture] if self.settings.flip == "off" else [picture, mirror(picture)])
         )
-        mirrored = others[0] if others else None
+        flipped = others[0] if others else None
         for instance in instances:
             points = np.where(instance.visibility[:, None] == VISIBLE, instance.keypoints, np.nan)
-            reference = Reference.of(plain, points, mirrored, self._swap, self.settings.how.sampling)
+            reference = Reference.of(plain, points, flipped, self._swap, self.settings.how.sampling)
             self.known.append(Known(_key(photo, instance), instance, reference, _cell_labels(instance, photo, plain)))
 
     def read(self, picture: Picture) -> Cells:
@@ -180,8 +180,8 @@ class Carrier:
         kept = np.isfinite(sure) & (np.nan_to_num(sure) >= self.settings.abstain_below)
         visibility = np.where(kept, np.where(sure >= self.settings.seen_from, VISIBLE, HIDDEN), ABSENT).astype(np.int8)
         points = np.where(kept[:, None], found.points, np.nan)
-        object_map = _object_map(known, target)
         box = _moved_box(known, found.flipped, found.points, np.nan_to_num(sure), target.reading.fit.original)
+        object_map = None if box is not None and parts is None else _object_map(known, target)
         if box is None and object_map is not None:
             box = _object_box(object_map, target)
         mask = None if parts is None else _mask(parts, object_map, target, points, box)
@@ -288,7 +288,7 @@ def _moved_box(
     """The references' boxes, moved and scaled as their points are: the mean over references, within the photo."""
     moved = []
     for own, flip in zip(known, flipped, strict=True):
-        view = own.reference.mirrored if flip else own.reference.plain
+        view = own.reference.flipped if flip else own.reference.plain
         assert view is not None
         shown = view.known & np.isfinite(points).all(axis=1)
         if shown.sum() < FEWEST:
