@@ -27,7 +27,7 @@ def main(folder: Path | None = None) -> None:
         plain = check(jobs, reader, refinement("plain", reader.refine), (1,))
         outcomes = {0: plain[1], **check(jobs, reader, refinement("best", reader.refine), VOTES)}
         for portable, path in ((False, folder / f"{name}.json"), (True, folder / f"{ANY}.json")):
-            fit_calibrations(outcomes, name, about, portable=portable).save(path)
+            fit_calibrations(outcomes, name, about, reader.record, portable=portable).save(path)
             print(path, flush=True)
 
 

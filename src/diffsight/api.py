@@ -265,7 +265,7 @@ def annotate(
     known = references if isinstance(references, Annotations) else read_annotations(Path(references))
     reader = open_reader(model, **options)
     settings = CarrySettings(refinement(refine, reader.refine), votes=votes, abstain_below=abstain_below)
-    fitted = Calibrations.shipped(reader.name) if calibrations is None else calibrations
+    fitted = Calibrations.shipped(reader.name, reader.record) if calibrations is None else calibrations
     own = {key: options[key] for key in ("device", "dtype") if key in options}
     transfer = Transfer(reader, known, settings, fitted, Segmenter(single(model), **own) if masks else None)
     return map(transfer.label, photos)

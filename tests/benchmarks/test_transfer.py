@@ -107,9 +107,9 @@ def outcome(seed, count=120):
 
 
 def test_calibrations_are_fitted_for_each_number_of_references():
-    found = fit_calibrations({1: [outcome(0)], 5: [outcome(1), outcome(2)]}, "thing", "made up")
+    found = fit_calibrations({1: [outcome(0)], 5: [outcome(1), outcome(2)]}, "thing", "made up", {})
     assert (found.model, sorted(found.by_votes)) == ("thing", [1, 5])
-    portable = fit_calibrations({1: [outcome(0)]}, "thing", "made up", portable=True)
+    portable = fit_calibrations({1: [outcome(0)]}, "thing", "made up", {}, portable=True)
     assert not portable.is_fitted
     assert {curve.signal for curve in portable.by_votes[1].curves} == {"cycle"}
 

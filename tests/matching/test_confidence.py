@@ -21,6 +21,7 @@ from diffsight.matching.confidence import (
     Signals,
     fit,
 )
+from diffsight.readers import open_reader
 
 PLAIN = Calibration((Curve("peak", (0.2, 0.8), (0.1, 0.9), 0.5), Curve("cycle", (0.0, 0.5), (0.7, 0.2))), 0.4, -0.3)
 """Falls with the cycle error, rises with the peak."""
@@ -227,3 +228,21 @@ def test_any_model_has_a_shipped_one_that_only_ranks():
     assert other.model == ANY
     assert not other.is_fitted
     assert {curve.signal for one in other.by_votes.values() for curve in one.curves} <= set(PORTABLE)
+
+
+@pytest.mark.parametrize("model", ["pocket", "pocket+"])
+def test_shipped_ones_serve_the_reading_that_they_were_fitted_for(model):
+    reader = open_reader(model)
+    assert Calibrations.shipped(model, reader.record).model == model
+    assert Calibrations.shipped(model, open_reader(model, seed=3).record).model == model
+    for other in (open_reader(model, ensemble=3), open_reader(model, debias=2)):
+        assert not Calibrations.shipped(model, other.record).is_fitted
+
+
+def test_another_models_calibration_is_refused(tmp_path):
+    path = tmp_path / "c.json"
+    Calibrations.shipped("pocket").save(path)
+    assert Calibrations.chosen(path, "pocket", {}).model == "pocket"
+    with pytest.raises(InvalidInput, match=r"was fitted for pocket, not for sd-2.1; fit one"):
+        Calibrations.chosen(path, "sd-2.1", {})
+    assert not Calibrations.chosen(None, "sd-2.1", {}).is_fitted

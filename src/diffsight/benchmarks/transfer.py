@@ -337,7 +337,7 @@ def check(jobs: Sequence[Job], reader: Reader, how: Refinement, counts: Sequence
 
 
 def fit_calibrations(
-    outcomes: dict[int, list[Outcome]], model: str, about: str, *, portable: bool = False
+    outcomes: dict[int, list[Outcome]], model: str, about: str, reading: dict[str, Any], *, portable: bool = False
 ) -> Calibrations:
     """Fit the confidence of carried points on what was checked.
 
@@ -345,6 +345,7 @@ def fit_calibrations(
         outcomes: by the number of references that voted.
         model: what they were found with.
         about: what they are, for the record.
+        reading: how photos were read, as ``Reader.record`` has it.
         portable: use only signals that mean the same for every model, and name none.
 
     Raises:
@@ -355,7 +356,7 @@ def fit_calibrations(
         count: fit(Signals.join([one.signals for one in own]), np.concatenate([one.right for one in own]), names)
         for count, own in outcomes.items()
     }
-    return Calibrations(ANY if portable else model, by_votes, about)
+    return Calibrations(ANY if portable else model, by_votes, about, {} if portable else reading)
 
 
 def held_out(outcomes: Sequence[Outcome], *, portable: bool = False) -> Scores:

@@ -63,7 +63,7 @@ def bench_transfer(
     jobs = _jobs(annotations, photos, category, references, targets)
     alone = open_reader(single(model), device=device, dtype=dtype)
     reader = open_reader(model, device=device, dtype=dtype)
-    calibrations = Calibrations.shipped(reader.name) if calibration is None else Calibrations.load(calibration)
+    calibrations = Calibrations.chosen(calibration, reader.name, reader.record)
     scores = compare(jobs, alone, reader, calibrations)
     table = Table(
         "", "PCK@0.1", "error", "surest 30 %", "AURC", "ECE", "ms", title=f"{next(iter(scores.values())).points} points"
@@ -118,7 +118,7 @@ def calibrate(
     reader = open_reader(model, device=device, dtype=dtype)
     how = refinement(preset, reader.refine)
     outcomes = check(jobs, reader, how, counts)
-    fit_calibrations(outcomes, reader.name, about, portable=portable).save(out)
+    fit_calibrations(outcomes, reader.name, about, reader.record, portable=portable).save(out)
     table = Table("references", "points", "error", "surest 30 %", "AURC", "ECE", title="each half by the other")
     for count, found in outcomes.items():
         with suppress(InvalidInput):  # half of few photos may be too few

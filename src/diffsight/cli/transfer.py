@@ -132,7 +132,7 @@ def transfer(
     how = refinement(preset, reader.refine)
     how = replace(how, **parse_changes(how, change or [], fixed=("flip",)))
     settings = CarrySettings(how, FLIPS[flip], votes, abstain_below)
-    calibrations = Calibrations.shipped(reader.name) if calibration is None else Calibrations.load(calibration)
+    calibrations = Calibrations.chosen(calibration, reader.name, reader.record)
     cutter = OpenSegmenter(segmenter or single(model), device, dtype) if masks else None
     facts = {
         "model": reader.name,

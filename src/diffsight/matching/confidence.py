@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -165,11 +165,13 @@ class Calibrations:
             are not to be taken at their word.
         by_votes: the calibration from so many references on; 0 stands for plain nearest neighbours of one photo.
         about: what they were fitted on, and what right means.
+        reading: how photos were read, as ``Reader.record`` has it; the seed does not count. Empty if unknown.
     """
 
     model: str
     by_votes: dict[int, Calibration]
     about: str = ""
+    reading: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_fitted(self) -> bool:
@@ -194,7 +196,9 @@ class Calibrations:
             OutputFailed: if the file cannot be written.
         """
         own = {str(votes): calibration.facts() for votes, calibration in sorted(self.by_votes.items())}
-        save_json({"model": self.model, "about": self.about, "by_votes": own}, path, indent=None)
+        save_json(
+            {"model": self.model, "about": self.about, "reading": self.reading, "by_votes": own}, path, indent=None
+        )
 
     @classmethod
     def load(cls, path: Path) -> Calibrations:
@@ -208,7 +212,7 @@ class Calibrations:
             own = {int(votes): Calibration.of(one) for votes, one in facts["by_votes"].items()}
             if not own:
                 raise ValueError("it holds none")
-            return cls(str(facts["model"]), own, str(facts.get("about", "")))
+            return cls(str(facts["model"]), own, str(facts.get("about", "")), dict(facts.get("reading", {})))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UnreadableFile(
@@ -216,10 +220,41 @@ class Calibrations:
             ) from None
 
     @classmethod
-    def shipped(cls, model: str) -> Calibrations:
-        """Those that come with the package for a model; if there are none, those for any model."""
-        own = SHIPPED / f"{model}.json"
-        return cls.load(own if own.is_file() else SHIPPED / f"{ANY}.json")
+    def chosen(cls, path: Path | None, model: str, reading: dict[str, Any]) -> Calibrations:
+        """Those of a file, or those shipped.
+
+        Raises:
+            UnreadableFile: for a file that holds none.
+            InvalidInput: for a file that was fitted for another model.
+        """
+        if path is None:
+            return cls.shipped(model, reading)
+        own = cls.load(path)
+        if own.model not in (model, ANY):
+            raise InvalidInput(f"{path} was fitted for {own.model}, not for {model}; fit one: diffsight calibrate")
+        return own
+
+    @classmethod
+    def shipped(cls, model: str, reading: dict[str, Any] | None = None) -> Calibrations:
+        """Those that come with the package for a model; if there are none, those for any model.
+
+        Args:
+            model: its name.
+            reading: ``Reader.record``; those of the model serve only where photos are read as they were fitted for.
+        """
+        path = SHIPPED / f"{model}.json"
+        if path.is_file():
+            own = cls.load(path)
+            if reading is None or _seedless(own.reading) == _seedless(reading):
+                return own
+        return cls.load(SHIPPED / f"{ANY}.json")
+
+
+def _seedless(reading: Any) -> Any:
+    """A record as JSON has it, without seeds at any depth."""
+    if isinstance(reading, dict):
+        return {key: _seedless(value) for key, value in reading.items() if key != "seed"}
+    return [_seedless(value) for value in reading] if isinstance(reading, list | tuple) else reading
 
 
 ANY = "any"

@@ -28,13 +28,13 @@ class Source:
         picture: the photo.
         reading: what the network saw in it.
         points: (N, 2) as (x, y) in its pixels; None to suggest points for each target.
-        mirrored: what the network saw in its mirror image, where matching tries that.
+        flipped: what the network saw in its mirror image, where matching tries that.
     """
 
     picture: Picture
     reading: Reading
     points: Points | None
-    mirrored: Reading | None = None
+    flipped: Reading | None = None
 
 
 class Matcher:
@@ -78,7 +78,8 @@ class Matcher:
         self.reader: Reader = open_reader(model, task, device=device, dtype=dtype, store=store, **changes)
         how = refinement(refine, self.reader.refine) if isinstance(refine, str) else refine
         self.how = replace(how, flip=flip or how.flip)
-        self.calibrations = Calibrations.shipped(self.reader.name) if calibrations is None else calibrations
+        own = Calibrations.shipped(self.reader.name, self.reader.record)
+        self.calibrations = own if calibrations is None else calibrations
 
     def read(self, photo: Any) -> tuple[Picture, Reading]:
         """Load a photo and read it."""
@@ -98,8 +99,8 @@ class Matcher:
         picture = load_picture(photo)
         if points is not None:
             points = self.reader.fit(picture).check_points(points)
-        reading, *mirrored = self.reader.read([picture, mirror(picture)] if self.how.flip else [picture])
-        return Source(picture, reading, points, *mirrored)
+        reading, *flipped = self.reader.read([picture, mirror(picture)] if self.how.flip else [picture])
+        return Source(picture, reading, points, *flipped)
 
     def match(self, source: Source, target: Any) -> Matches:
         """Find the source's points in another photo: a path, array or a photo read before.
@@ -113,13 +114,13 @@ class Matcher:
     def find(self, source: Source, target: Reading) -> tuple[Matches, Signals]:
         """Likewise in a photo that was read, with all that speaks for and against each match."""
         points = self.points_for(source, target)
-        mirrored = None if source.mirrored is None else Cells.of(source.mirrored)
-        reference = Reference.of(Cells.of(source.reading), points, mirrored, sampling=self.how.sampling)
+        flipped = None if source.flipped is None else Cells.of(source.flipped)
+        reference = Reference.of(Cells.of(source.reading), points, flipped, sampling=self.how.sampling)
         cells = Cells.of(target)
         found = locate([reference], cells, self.how, self.reader.channels)
         view = reference.views[int(found.flipped[0])]
         score = (view.vectors * cells.describe(found.points)).sum(dim=1).double().cpu().numpy()
-        is_plain = self.how == Refinement(**{**self.reader.refine})
+        is_plain = self.how == Refinement(**self.reader.refine)
         confidence = self.calibrations.suit(0 if is_plain else 1)(found.signals)
         return Matches(points, found.points, score, found.signals.mutual == 1, confidence), found.signals
 
