@@ -72,6 +72,35 @@ class Browser:
         for kind in ("mousePressed", "mouseReleased"):
             self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
+    def place(self, selector: str, x: float, y: float) -> tuple[float, float]:
+        """Where in the window a place of an element is; x and y from 0 to 1 within it. It is scrolled into view."""
+        script = "(e => { e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect();"
+        script += f"return [r.x + r.width * {x}, r.y + r.height * {y}] }})(document.querySelector('{selector}'))"
+        return tuple(self.value(script))
+
+    def press(self, selector: str) -> None:
+        """Click the middle of an element, once it is there."""
+        self.wait(f"!!document.querySelector('{selector}')")
+        self.click(*self.place(selector, 0.5, 0.5))
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Press the mouse at one place, move it, release it at another, CSS pixels of the window."""
+        held = {"button": "left", "clickCount": 1}
+        self._call("Input.dispatchMouseEvent", type="mousePressed", x=start[0], y=start[1], **held)
+        for share in (0.25, 0.5, 0.75, 1):
+            x, y = (a + share * (b - a) for a, b in zip(start, end, strict=True))
+            self._call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y, button="left", buttons=1)
+        self._call("Input.dispatchMouseEvent", type="mouseReleased", x=end[0], y=end[1], **held)
+
+    def pixel(self, selector: str, x: float, y: float) -> list[int]:
+        """The colour of an image on the page, in its own pixels."""
+        return self.value(
+            f"(i => {{ const c = document.createElement('canvas'); c.width = i.naturalWidth;"
+            "c.height = i.naturalHeight; const p = c.getContext('2d'); p.drawImage(i, 0, 0);"
+            f"return [...p.getImageData({round(x)}, {round(y)}, 1, 1).data].slice(0, 3) }})"
+            f"(document.querySelector('{selector}'))"
+        )
+
     def upload(self, selector: str, file: Path) -> None:
         """Give a file to a field for files."""
         root = self._call("DOM.getDocument")["root"]["nodeId"]

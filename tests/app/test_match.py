@@ -6,9 +6,9 @@ from PIL import Image
 
 from diffsight.app.limits import MAX_POINTS
 from diffsight.app.match import EXAMPLE, SPOT, Desk, Row, Session, clear, draw, rows, status, table, undo
+from diffsight.app.models import Models
 from diffsight.draw import segment_colours
 from diffsight.errors import InvalidInput
-from diffsight.matching.matcher import Matcher
 from diffsight.world import make_pair
 
 GOOD = ("bumper", "tail", "roof rear", "rear window foot")
@@ -17,7 +17,7 @@ GOOD = ("bumper", "tail", "roof rear", "rear window foot")
 
 @pytest.fixture(scope="module")
 def desk():
-    return Desk(Matcher("pocket"))
+    return Desk(Models(["pocket"]))
 
 
 @pytest.fixture(scope="module")

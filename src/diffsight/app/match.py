@@ -10,7 +10,6 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -20,10 +19,11 @@ from ..draw import draw_spots, panel_size, segment_colours
 from ..errors import InvalidInput
 from ..grid import Size
 from ..images import load_picture
-from ..matching.matcher import Matcher, Source
+from ..matching.matcher import Source
 from ..types import Matches, Picture
 from ..world import RESERVED, make_pair
 from .limits import MAX_POINTS
+from .models import Models
 from .uploads import open_upload
 
 EXAMPLE = (RESERVED + 777_002, 256, "car")
@@ -94,15 +94,14 @@ class Row(NamedTuple):
 
 
 class Desk:
-    """The model, shared by all visitors; one at a time uses it.
+    """What the buttons do with a model.
 
     Args:
-        matcher: finds the points.
+        models: shared by all visitors.
     """
 
-    def __init__(self, matcher: Matcher) -> None:
-        self.matcher = matcher
-        self._lock = Lock()
+    def __init__(self, models: Models) -> None:
+        self.models = models
 
     def choose_left(self, session: Session, path: str) -> Session:
         """Read the photo that will be clicked; earlier points are gone."""
@@ -136,8 +135,8 @@ class Desk:
             raise InvalidInput(f"there are {MAX_POINTS} points, as many as fit; undo or clear some")
         left, right = session.left, session.right
         point = left.source.reading.fit.check_points([place / left.page_scale * left.read_scale])
-        with self._lock:
-            found, _ = self.matcher.find(replace(left.source, points=point), right.source.reading)
+        with self.models.lock:
+            found, _ = self.models.matcher().find(replace(left.source, points=point), right.source.reading)
         found = replace(found, query=found.query / left.read_scale, matched=found.matched / right.read_scale)
         return replace(session, found=(*session.found, found))
 
@@ -145,8 +144,8 @@ class Desk:
         image = Image.fromarray(picture.array())
         shown = image.resize(panel_size(picture), Image.Resampling.LANCZOS)
         image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-        with self._lock:
-            source = self.matcher.source(np.asarray(image))
+        with self.models.lock:
+            source = self.models.matcher().source(np.asarray(image))
         return Photo(picture.size, source, shown)
 
 

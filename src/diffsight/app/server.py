@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,11 +16,11 @@ from ..errors import InvalidInput
 from .limits import MAX_BYTES, MAX_VISITORS
 
 
-def serve(model: str, host: str, port: int | None) -> None:
+def serve(models: Sequence[str], host: str, port: int | None) -> None:
     """Serve the page until interrupted.
 
     Args:
-        model: a name, a folder, or a recipe.
+        models: names, folders, or recipes that visitors choose from.
         host: the address to listen on.
         port: its port; a free one from 7860 on if left out.
 
@@ -29,17 +29,17 @@ def serve(model: str, host: str, port: int | None) -> None:
         ModelUnavailable: if the weights cannot be had.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a plain kill cleans up as Ctrl-C does
-    with TemporaryDirectory(prefix="diffsight-app-") as folder, running(model, host, port, Path(folder)) as address:
+    with TemporaryDirectory(prefix="diffsight-app-") as folder, running(models, host, port, Path(folder)) as address:
         print(f"{address} (stop with Ctrl-C)", flush=True)
         Event().wait()
 
 
 @contextmanager
-def running(model: str, host: str, port: int | None, folder: Path) -> Iterator[str]:
+def running(models: Sequence[str], host: str, port: int | None, folder: Path) -> Iterator[str]:
     """Serve the page while the block runs; gives its address.
 
     Args:
-        model, host, port: as for ``serve``.
+        models, host, port: as for ``serve``.
         folder: for all files that come up.
     """
     _check_address(host, port)
@@ -49,11 +49,10 @@ def running(model: str, host: str, port: int | None, folder: Path) -> Iterator[s
     except ImportError as error:
         raise InvalidInput(f"the web page needs Gradio ({error}); pip install 'diffsight[app]'") from None
 
-    from ..matching.matcher import Matcher
-    from .match import Desk
+    from .models import Models
     from .page import CSS, build, theme
 
-    page = build(Desk(Matcher(model)), folder / "tables")
+    page = build(Models(models), folder / "downloads")
     _, address, _ = page.launch(**_launch_settings(host, port), theme=theme(), css=CSS)
     try:
         yield address

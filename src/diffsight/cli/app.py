@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Model
+DEFAULTS = ("pocket", "pocket+")
 
 
 def register(app: typer.Typer) -> None:
@@ -15,7 +15,10 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
-    model: Model = "pocket",
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A model for visitors to use; repeat for a choice.", show_default="pocket, pocket+"),
+    ] = None,
     host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Its port.", show_default="a free one from 7860 on")
@@ -24,4 +27,4 @@ def serve(
     """Open a web page on this machine: click a point of one photo, see it in another."""
     from ..app import server
 
-    server.serve(model, host, port)
+    server.serve(model or DEFAULTS, host, port)

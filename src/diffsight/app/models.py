@@ -1,0 +1,50 @@
+"""The models of the page: each loaded once, shared by all visitors, used by one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Lock
+
+from ..backbones.base import Backbone
+from ..backbones.registry import load
+from ..matching.matcher import Matcher
+from ..readers import single
+
+
+class Models:
+    """The models that the page offers.
+
+    Args:
+        names: what ``diffsight.load`` takes, or recipes (``pocket+``); the first is used unless a visitor asks for
+            another.
+
+    Attributes:
+        names: as given.
+        lock: held by whoever runs a network; long jobs give it back between two passes.
+
+    Raises:
+        InvalidInput: for an unknown model.
+        ModelUnavailable: if the first one's weights cannot be had.
+    """
+
+    def __init__(self, names: Sequence[str] = ("pocket",)) -> None:
+        self.names = tuple(names)
+        self.lock = Lock()
+        self._backbones: dict[str, Backbone] = {}
+        self._matchers: dict[str, Matcher] = {}
+        self.matcher()
+
+    def backbone(self, name: str | None = None) -> Backbone:
+        """The network of that name; of a recipe, its first."""
+        name = single(name or self.names[0])
+        if name not in self._backbones:
+            self._backbones[name] = load(name)
+        return self._backbones[name]
+
+    def matcher(self, name: str | None = None) -> Matcher:
+        """What finds points by that network or recipe."""
+        name = name or self.names[0]
+        if name not in self._matchers:
+            alone = single(name) == name
+            self._matchers[name] = Matcher(self.backbone(name) if alone else name)
+        return self._matchers[name]

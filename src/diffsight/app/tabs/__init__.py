@@ -1,0 +1,1 @@
+"""What each tab looks like, and which function each of its buttons calls."""
