@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench bench-world clean
+.PHONY: demo test test-app lint bench bench-world clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -15,6 +15,10 @@ demo: $(VENV)/.installed  ## match points on photos: make demo, or make demo A=o
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
+
+test-app: $(VENV)/.installed  ## the web page in a real browser, and twenty visitors; needs Chromium
+	@command -v chromium chromium-browser google-chrome >/dev/null || { echo "no Chromium here; install it (Debian: apt-get install chromium)" >&2; exit 2; }
+	$(BIN)/python -m pytest tests/app -m "crowd or not crowd"
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

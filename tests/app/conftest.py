@@ -10,8 +10,8 @@ from .browser import CHROMIUM, Browser
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    """The command, running; gives its address, and looks at what it leaves behind."""
+def server_process(tmp_path_factory):
+    """The command, running, with its address; looks at what it leaves behind."""
     pytest.importorskip("gradio", reason="Gradio is not installed")
     folder = tmp_path_factory.mktemp("server")
     with socket.socket() as free:
@@ -27,12 +27,19 @@ def server(tmp_path_factory):
     line = process.stdout.readline()
     assert line.startswith(f"http://127.0.0.1:{port}/"), process.communicate()
     assert len(list(folder.glob("diffsight-app-*"))) == 1
-    yield line.split()[0]
+    process.address = line.split()[0]
+    yield process
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=20)
     assert (process.returncode, errors.strip()) == (130, "diffsight: stopped")
     assert list(folder.glob("diffsight-app-*")) == []
     assert not (folder / "gradio").exists()  # where Gradio would put files by itself
+
+
+@pytest.fixture(scope="session")
+def server(server_process):
+    """The address of the page."""
+    return server_process.address
 
 
 @pytest.fixture

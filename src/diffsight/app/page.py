@@ -16,8 +16,14 @@ CSS = "footer {display: none !important} .clicked img {cursor: crosshair}"
 
 
 def theme() -> gr.themes.Base:
-    """Fonts of the visitor's own machine, so that the page fetches none."""
-    return gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    """Fonts of the visitor's own machine, so that the page fetches none; buttons dark enough to read."""
+    look = gr.themes.Default(
+        primary_hue="teal",
+        neutral_hue="slate",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    )
+    return look.set(button_primary_background_fill="*primary_700", button_primary_background_fill_hover="*primary_800")
 
 
 def build(models: Models, folder: Path) -> gr.Blocks:

@@ -56,6 +56,7 @@ PARTS = (
     Part("av", "av", "videos"),
     Part("scikit-image", "skimage.data", "photos of diffsight demo", needed=False),
     Part("h5py", "h5py", "matches as hloc reads them", needed=False),
+    Part("gradio", "gradio", "the web page", needed=False, names=("Blocks",)),
     Part("accelerate", "accelerate", "faster loading in diffusers", needed=False),
     Part("torchvision", "torchvision", "nothing; transformers loads it if it is here", needed=False),
     Part("xformers", "xformers", "nothing; diffusers loads it if it is here", needed=False),
