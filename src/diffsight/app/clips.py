@@ -126,14 +126,17 @@ def example_clip(shelf: Path) -> tuple[Clip, Mask]:
 
 
 def open_mask(path: Path) -> Mask:
-    """The mask that a visitor sent, (H, W).
+    """The mask that a visitor sent, (H, W); the file is deleted.
 
     Raises:
         InvalidInput: for a file beyond the limits, or no mask.
     """
     with _plain_names(path.parent):
-        check_pixels(path, MAX_FRAME_PIXELS)
-        return load_mask(path)
+        try:
+            check_pixels(path, MAX_FRAME_PIXELS)
+            return load_mask(path)
+        finally:
+            path.unlink()
 
 
 def _check_bytes(paths: Sequence[Path], name: str) -> None:

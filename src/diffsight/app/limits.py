@@ -21,7 +21,7 @@ MAX_MARKS = 100
 MAX_OBJECTS = 8
 """That one draws with the brush; boxes and a mask may hold more."""
 
-FRAMES_AT_ONCE = 2
+FRAMES_AT_ONCE = 1
 """Of a clip, before the clicks of others have their turn."""
 
 MAX_POINTS = 50

@@ -12,7 +12,7 @@ from .tabs import match, track
 
 TABS = {"Match": match, "Track": track}
 
-CSS = "footer {display: none !important} .clicked img {cursor: crosshair}"
+CSS = "footer {display: none !important} .clicked img {cursor: crosshair} .flush .html-container {padding: 0}"
 
 
 def theme() -> gr.themes.Base:

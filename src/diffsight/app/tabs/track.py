@@ -22,7 +22,7 @@ from ..wires import Wires, warn
 SCRIPT = (Path(__file__).parent / "track.js").read_text(encoding="utf-8")
 
 SHEET = """
-<div class="sheet" tabindex="0" role="application" aria-describedby="track-help"
+<div class="sheet" data-tool="${value.tool}" tabindex="0" role="application" aria-describedby="track-help"
   aria-label="First frame: draw here. Arrow keys move the cross, Enter begins and ends a mark, Escape drops it">
 <img src="${value.image}" alt="the first frame with its marks" draggable="false">
 <svg viewBox="0 0 ${value.width} ${value.height}" aria-hidden="true"><path class="path"></path><path class="aim"></path>
@@ -85,9 +85,9 @@ def lay_out(models: Models, folder: Path) -> None:
             tool = gr.Radio(TOOLS, value=TOOLS[0], label="Mark by", elem_id="track-tool")
             advice = gr.Markdown(HELP["Box"], elem_id="track-help")
             label = gr.Radio(list(range(1, MAX_OBJECTS + 1)), value=1, label="Object", elem_id="track-object")
-            brush = gr.Slider(1, 30, 8, step=1, label="Width, % of the frame", elem_id="track-brush")
+            brush = gr.Slider(1, 30, 8, step=1, label="Width, % of the frame", elem_id="track-brush", buttons=[])
             sheet = gr.HTML(
-                NOTHING, html_template=SHEET, css_template=SHEET_STYLE, js_on_load=SCRIPT, elem_id="track-sheet"
+                NOTHING, html_template=SHEET, css_template=SHEET_STYLE, js_on_load=SCRIPT, elem_id="track-sheet", elem_classes=["flush"]
             )
             with gr.Row():
                 undo = gr.Button("Undo", elem_id="track-undo", min_width=80)
@@ -102,6 +102,7 @@ def lay_out(models: Models, folder: Path) -> None:
                 css_template=PROGRESS_STYLE,
                 js_on_load=None,
                 elem_id="track-progress",
+                elem_classes=["flush"],
                 visible=False,
             )
             with gr.Column(visible=False) as kept:
