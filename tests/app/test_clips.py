@@ -17,8 +17,7 @@ PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n"
 
 @pytest.fixture
 def shelf(tmp_path):
-    folder = tmp_path / "shelf"
-    yield folder
+    return tmp_path / "shelf"
 
 
 def film(path, frames, height=16, width=16):
@@ -135,6 +134,6 @@ def test_the_example_is_the_worlds_clip(shelf):
 def test_old_folders_are_swept_and_young_ones_stay(shelf):
     with new_folder(shelf) as old, new_folder(shelf) as young:
         pass
-    os.utime(old, (1, os.stat(old).st_mtime - 2 * KEPT - 10))
+    os.utime(old, (1, old.stat().st_mtime - 2 * KEPT - 10))
     sweep(shelf)
     assert list(shelf.iterdir()) == [young]

@@ -131,7 +131,7 @@ def brush_pixels(path: Points, width: float, size: Size) -> npt.NDArray[np.bool_
     places = [(float(x) - 0.5, float(y) - 0.5) for x, y in path]  # there pixels are counted from their middles
     pen.line(places, fill=1, width=max(1, round(width)))
     for place in places:
-        pen.circle(place, width / 2, fill=1)
+        pen.circle(place, max(0.0, width / 2 - 0.5), fill=1)  # its edge counts
     return np.asarray(sheet) > 0
 
 

@@ -20,9 +20,10 @@ Pixels = npt.NDArray[np.uint8]
 
 CONTAINERS = (
     "asf,av1,avi,dv,flv,gif,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,vc1,webm,"
-    "yuv4mpegpipe"
+    "yuv4mpegpipe,aac,flac,mp3,wav"
 )
-"""Kinds of files that are opened, as FFmpeg calls them; playlists, which name other files, and texts are not."""
+"""Kinds of files that are opened, as FFmpeg calls them; playlists, which name other files, and texts are not.
+Sounds are, to be told that they hold no pictures."""
 
 
 @contextmanager

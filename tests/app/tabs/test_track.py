@@ -98,7 +98,7 @@ def test_marking_and_cancelling(visitor, scenes, tmp_path):
     send(visitor, "clip", film(tmp_path / "toys.mp4", [scene.image for scene in scenes]))
     visitor.wait(f"{STATUS}.startsWith('toys.mp4, {FRAMES} frames: mark')")
     visitor.wait(SHOWN)
-    x0, y0, x1, y1 = scenes[0].objects[0].box / (WIDTH, HEIGHT) * 2
+    x0, y0, x1, y1 = scenes[0].objects[0].box / ((WIDTH, HEIGHT) * 2)
     visitor.drag(visitor.place(SHEET, x0, y0), visitor.place(SHEET, x1, y1))
     visitor.wait(f"{STATUS}.startsWith('1 mark:')")
     for place in ((0.6, 0.5), (0.9, 0.95)):

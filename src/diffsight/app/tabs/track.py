@@ -87,7 +87,12 @@ def lay_out(models: Models, folder: Path) -> None:
             label = gr.Radio(list(range(1, MAX_OBJECTS + 1)), value=1, label="Object", elem_id="track-object")
             brush = gr.Slider(1, 30, 8, step=1, label="Width, % of the frame", elem_id="track-brush", buttons=[])
             sheet = gr.HTML(
-                NOTHING, html_template=SHEET, css_template=SHEET_STYLE, js_on_load=SCRIPT, elem_id="track-sheet", elem_classes=["flush"]
+                NOTHING,
+                html_template=SHEET,
+                css_template=SHEET_STYLE,
+                js_on_load=SCRIPT,
+                elem_id="track-sheet",
+                elem_classes=["flush"],
             )
             with gr.Row():
                 undo = gr.Button("Undo", elem_id="track-undo", min_width=80)
