@@ -16,6 +16,9 @@ from .errors import OutputFailed
 if TYPE_CHECKING:
     from torch import Tensor
 
+CONVENTION = "x right, y down, pixels of the upright photo, centre of the first pixel at (0.5, 0.5)"
+"""What files of results say of the places in them."""
+
 
 def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write tensors as safetensors, whole or not at all.

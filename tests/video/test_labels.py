@@ -6,7 +6,7 @@ import torch
 
 from diffsight.errors import InvalidInput
 from diffsight.grid import Fit
-from diffsight.video.labels import boxes, objects, piece_boxes, points, read_mask, read_points
+from diffsight.video.labels import box_pixels, boxes, brush_pixels, objects, piece_boxes, points, read_mask, read_points
 
 FIT = Fit.make("stretch", (48, 64), (24, 32))
 GRID = (12, 16)
@@ -137,3 +137,24 @@ def test_the_box_of_an_object_is_that_of_its_largest_piece():
 def test_what_cannot_be_followed_is_refused(work, message):
     with pytest.raises(InvalidInput, match=message):
         work()
+
+
+def test_a_brush_covers_what_is_near_its_path():
+    covered = brush_pixels(np.array([(10.0, 20.0), (50.0, 20.0)]), 10, (40, 64))
+    y, x = np.mgrid[:40, :64] + 0.5
+    far = np.hypot(x - np.clip(x, 10, 50), y - 20)
+    assert covered[far < 4].all()
+    assert not covered[far > 6].any()
+
+
+def test_a_single_touch_of_the_brush_is_a_disc():
+    covered = brush_pixels(np.array([(20.0, 12.0)]), 8, (24, 40))
+    y, x = np.mgrid[:24, :40] + 0.5
+    distance = np.hypot(x - 20, y - 12)
+    assert covered[distance < 3].all()
+    assert not covered[distance > 5].any()
+
+
+def test_a_box_holds_the_pixels_whose_middle_it_holds():
+    inside = box_pixels((1.2, 0.4, 3.6, 2), (4, 6))
+    assert np.argwhere(inside).tolist() == [[0, 1], [0, 2], [0, 3], [1, 1], [1, 2], [1, 3]]

@@ -6,6 +6,24 @@ MAX_BYTES = 20 * 1024**2
 MAX_PIXELS = 20_000_000
 """Of one photo."""
 
+MAX_CLIP_BYTES = 100 * 1024**2
+"""Of one clip, or of all its photos together."""
+
+MAX_FRAMES = 200
+"""Of one clip."""
+
+MAX_FRAME_PIXELS = 4_000_000
+"""Of one frame of a clip."""
+
+MAX_MARKS = 100
+"""Of the first frame of a clip."""
+
+MAX_OBJECTS = 8
+"""That one draws with the brush; boxes and a mask may hold more."""
+
+FRAMES_AT_ONCE = 1
+"""Of a clip, before the clicks of others have their turn."""
+
 MAX_POINTS = 50
 """Of one pair of photos."""
 

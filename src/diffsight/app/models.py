@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from threading import Lock
+from typing import TypeVar
 
 from ..backbones.base import Backbone
 from ..backbones.registry import load
 from ..matching.matcher import Matcher
 from ..readers import single
+from ..video.tracker import Tracker
+from .limits import FRAMES_AT_ONCE
+
+Item = TypeVar("Item")
 
 
 class Models:
@@ -48,3 +53,16 @@ class Models:
             alone = single(name) == name
             self._matchers[name] = Matcher(self.backbone(name) if alone else name)
         return self._matchers[name]
+
+    def tracker(self, name: str | None = None) -> Tracker:
+        """What follows objects and points by that network."""
+        return Tracker(self.backbone(name), batch=FRAMES_AT_ONCE)
+
+    def in_turns(self, work: Iterator[Item]) -> Iterator[Item]:
+        """What a long job gives, one after the other; between two of them others may run a network."""
+        while True:
+            with self.lock:
+                item = next(work, None)
+            if item is None:
+                return
+            yield item

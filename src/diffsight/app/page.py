@@ -8,11 +8,11 @@ import gradio as gr
 
 from .limits import KEPT, MAX_WAITING
 from .models import Models
-from .tabs import match
+from .tabs import match, track
 
-TABS = {"Match": match}
+TABS = {"Match": match, "Track": track}
 
-CSS = "footer {display: none !important} .clicked img {cursor: crosshair}"
+CSS = "footer {display: none !important} .clicked img {cursor: crosshair} .flush .html-container {padding: 0}"
 
 
 def theme() -> gr.themes.Base:

@@ -13,7 +13,7 @@ from threading import Event
 from typing import Any
 
 from ..errors import InvalidInput
-from .limits import MAX_BYTES, MAX_VISITORS
+from .limits import MAX_CLIP_BYTES, MAX_VISITORS
 
 
 def serve(models: Sequence[str], host: str, port: int | None) -> None:
@@ -88,7 +88,7 @@ def _launch_settings(host: str, port: int | None) -> dict[str, Any]:
         "inbrowser": False,
         "prevent_thread_lock": True,
         "quiet": True,
-        "max_file_size": MAX_BYTES,
+        "max_file_size": MAX_CLIP_BYTES,
         "state_session_capacity": MAX_VISITORS,
         "enable_monitoring": False,
         "run_history": False,

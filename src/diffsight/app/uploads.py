@@ -21,7 +21,7 @@ def open_upload(path: Path) -> Picture:
     if path.stat().st_size > MAX_BYTES:
         raise InvalidInput(f"{path.name} is larger than {MAX_BYTES // 1024**2} MB; send a smaller photo")
     try:
-        _check_pixels(path)
+        check_pixels(path)
         picture = load_picture(path)
         check_structure(picture)
     except DiffsightError as error:
@@ -29,14 +29,14 @@ def open_upload(path: Path) -> Picture:
     return picture
 
 
-def _check_pixels(path: Path) -> None:
-    """Refuse a photo by what its header says, before it is unpacked."""
+def check_pixels(path: Path, most: int = MAX_PIXELS) -> None:
+    """Refuse a photo of more than so many pixels by what its header says, before it is unpacked."""
     try:
         with Image.open(path) as image:
             width, height = image.size
     except Image.DecompressionBombError:
-        width, height = MAX_PIXELS, MAX_PIXELS
+        width, height = most, most
     except (OSError, SyntaxError, ValueError):
         return  # loading it says what is wrong
-    if width * height > MAX_PIXELS:
-        raise InvalidInput(f"{path} has over {MAX_PIXELS // 1_000_000} million pixels; send a smaller photo")
+    if width * height > most:
+        raise InvalidInput(f"{path} has over {most // 1_000_000} million pixels; send a smaller photo")

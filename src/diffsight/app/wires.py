@@ -36,7 +36,7 @@ class Wires(Generic[State]):
 
     def connect(
         self, trigger: Callable[..., Any], action: Callable[..., State], *inputs: Any, wait: bool = False
-    ) -> None:
+    ) -> Any:
         """Call ``action(state, *inputs)`` on an event.
 
         Args:
@@ -44,22 +44,26 @@ class Wires(Generic[State]):
             action: makes the next state.
             inputs: components whose values it takes besides.
             wait: whether it takes so long that the page should say so.
+
+        Returns:
+            The event, so that another can come ``then``.
         """
 
         def run(before: State, *values: Any) -> list[Any]:
-            return self._attempt(lambda: action(before, *values))
+            return self.attempt(lambda: action(before, *values))
 
-        self._listen(trigger, run, inputs, wait)
+        return self._listen(trigger, run, inputs, wait)
 
     def connect_place(self, image: gr.Image, action: Callable[[State, tuple[float, float]], State]) -> None:
         """Call ``action(state, (x, y))`` on a click in a photo, in pixels of the photo as it is shown."""
 
         def run(before: State, event: gr.SelectData) -> list[Any]:
-            return self._attempt(lambda: action(before, tuple(event.index)))
+            return self.attempt(lambda: action(before, tuple(event.index)))
 
         self._listen(image.select, run, (), False)
 
-    def _attempt(self, action: Callable[[], State]) -> list[Any]:
+    def attempt(self, action: Callable[[], State]) -> list[Any]:
+        """The new values of the state and the outputs; what is wrong is shown, and nothing changes."""
         try:
             after = action()
             return [after, *self.show(after)]
@@ -67,10 +71,8 @@ class Wires(Generic[State]):
             warn(error)
             return [gr.skip() for _ in (self.state, *self.outputs)]
 
-    def _listen(
-        self, trigger: Callable[..., Any], run: Callable[..., Any], inputs: tuple[Any, ...], wait: bool
-    ) -> None:
-        trigger(
+    def _listen(self, trigger: Callable[..., Any], run: Callable[..., Any], inputs: tuple[Any, ...], wait: bool) -> Any:
+        return trigger(
             run,
             [self.state, *inputs],
             [self.state, *self.outputs],

@@ -157,7 +157,7 @@ class TrackFolder:
             self.out / "track.json",
             size,
             list(zip(done, frame_names(self.video, done), strict=True)),
-            self._categories(),
+            export.categories(self.target),
             ((index, own) for index in done for own in self._annotations(index, rows)),
             video=str(self.video),
             convention=CONVENTION,
@@ -168,11 +168,6 @@ class TrackFolder:
 
     def _masks(self) -> list[Path]:
         return sorted(self.out.glob("[0-9]*.png"), key=lambda path: int(path.stem))
-
-    def _categories(self) -> list[dict[str, Any]]:
-        if self.target.points is None:
-            return [{"id": label, "name": f"object {label}"} for label in self.target.ids]
-        return [{"id": 1, "name": "points", "keypoints": [f"point {i}" for i in self.target.ids], "skeleton": []}]
 
     def _annotations(self, index: int, rows: Rows) -> Iterator[dict[str, Any]]:
         from ..video.export import mask_annotations, point_annotation

@@ -16,7 +16,7 @@ from ..errors import UnreadableFile
 from ..files import atomic, save_tensors
 from ..grid import Size
 from ..types import Track
-from .labels import Mask, piece_boxes
+from .labels import Mask, Target, piece_boxes
 
 COLUMNS = ("frame", "point", "x", "y", "score")
 
@@ -84,6 +84,13 @@ def trim_points(path: Path, last: int) -> None:
             part.write_text("\n".join([header, *kept, ""]), encoding="utf-8")
 
 
+def categories(target: Target) -> list[dict[str, Any]]:
+    """COCO categories: one for each object, or one whose keypoints are the points."""
+    if target.points is None:
+        return [{"id": label, "name": f"object {label}"} for label in target.ids]
+    return [{"id": 1, "name": "points", "keypoints": [f"point {i}" for i in target.ids], "skeleton": []}]
+
+
 def mask_annotations(labels: Mask, ids: tuple[int, ...], *, pieces: bool = False) -> Iterator[dict[str, Any]]:
     """COCO annotations of the objects that a frame shows, without their numbers.
 
@@ -129,7 +136,7 @@ def save_description(
         path: of the file.
         size: (height, width) of the frames.
         frames: number and name of each.
-        categories: as COCO has them.
+        categories: as ``categories`` gives them.
         annotations: frame and annotation of each.
         **facts: what else ``info`` shall hold.
     """

@@ -90,20 +90,49 @@ def boxes(corners: npt.ArrayLike, size: Size) -> Target:
     if len(array) > MOST:
         raise InvalidInput(f"{len(array)} boxes are too many; give {MOST} at most")
     mask = np.zeros(size, np.uint8)
-    y, x = np.arange(size[0])[:, None] + 0.5, np.arange(size[1]) + 0.5
-    for number, (x0, y0, x1, y1) in enumerate(array, start=1):
-        inside = (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
-        if not inside.any():
-            raise InvalidInput(
-                f"box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) holds no pixel of the frame ({size[1]}x{size[0]}); give "
-                "x0 < x1 and y0 < y1 inside of it"
-            )
-        mask[inside] = number
+    for number, corner in enumerate(array, start=1):
+        mask[box_pixels(corner, size)] = number
     target = objects(mask, size)
     if len(target.ids) < len(array):
         hidden = min(set(range(1, len(array) + 1)) - set(target.ids))
         raise InvalidInput(f"box {hidden} is covered by later ones; give boxes that show")
     return target
+
+
+def box_pixels(corners: npt.ArrayLike, size: Size) -> npt.NDArray[np.bool_]:
+    """The pixels (H, W) of a frame whose middle lies in a box (x0, y0, x1, y1).
+
+    Raises:
+        InvalidInput: if there is none.
+    """
+    x0, y0, x1, y1 = np.asarray(corners, np.float64)
+    y, x = np.arange(size[0])[:, None] + 0.5, np.arange(size[1]) + 0.5
+    inside: npt.NDArray[np.bool_] = (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
+    if not inside.any():
+        raise InvalidInput(
+            f"box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) holds no pixel of the frame ({size[1]}x{size[0]}); give "
+            "x0 < x1 and y0 < y1 inside of it"
+        )
+    return inside
+
+
+def brush_pixels(path: Points, width: float, size: Size) -> npt.NDArray[np.bool_]:
+    """The pixels (H, W) of a frame that a round brush covers.
+
+    Args:
+        path: (N, 2) pixels of the frame that its middle passes through, N at least 1.
+        width: of the brush, pixels.
+        size: (height, width) of the frame.
+    """
+    from PIL import Image, ImageDraw
+
+    sheet = Image.new("L", size[::-1])
+    pen = ImageDraw.Draw(sheet)
+    places = [(float(x) - 0.5, float(y) - 0.5) for x, y in path]  # there pixels are counted from their middles
+    pen.line(places, fill=1, width=max(1, round(width)))
+    for place in places:
+        pen.circle(place, max(0.0, width / 2 - 0.5), fill=1)  # its edge counts
+    return np.asarray(sheet) > 0
 
 
 def points(places: npt.ArrayLike) -> Target:

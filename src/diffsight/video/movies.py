@@ -18,6 +18,13 @@ from ..files import atomic
 
 Pixels = npt.NDArray[np.uint8]
 
+CONTAINERS = (
+    "asf,av1,avi,dv,flv,gif,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,vc1,webm,"
+    "yuv4mpegpipe,aac,flac,mp3,wav"
+)
+"""Kinds of files that are opened, as FFmpeg calls them; playlists, which name other files, and texts are not.
+Sounds are, to be told that they hold no pictures."""
+
 
 @contextmanager
 def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
@@ -31,7 +38,7 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
     if not path.is_file():
         raise UnreadableFile(f"{path} does not exist; give a video file or a folder of frames")
     try:
-        container = av.open(str(path))
+        container = av.open(str(path), options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"})
     except (av.FFmpegError, ValueError) as error:
         raise UnreadableFile(f"{path} cannot be read as a video ({_reason(error)}); give a whole one") from None
     with container:
