@@ -54,6 +54,9 @@ FACE = Category(
 )
 """What is marked on the built-in pictures."""
 
+THING = Category("thing")
+"""What is marked before a visitor names it."""
+
 SIDE = 960
 """Longest side of a photo on the page, pixels."""
 
@@ -114,7 +117,7 @@ class Session:
     """
 
     folder: Path | None = None
-    category: Category = Category("thing")
+    category: Category = THING
     reference: Sent | None = None
     marks: tuple[Place | None, ...] = ()
     photos: tuple[Sent, ...] = ()
@@ -183,8 +186,11 @@ class Desk:
 
     def choose(self, session: Session, path: str) -> Session:
         """Take the photo that will be marked; earlier marks are gone."""
-        session = replace(self._awake(session), reference=None, marks=())
         picture = open_upload(Path(path))
+        session = self._awake(session)
+        if session.reference is not None:
+            discard(session.reference)
+        session = replace(session, reference=None, marks=())
         reference = self._keep(session, Path(path), picture.size)
         show(picture, reference)
         return replace(session, reference=reference)
@@ -290,6 +296,12 @@ def show(picture: Picture, sent: Sent) -> None:
     image = Image.fromarray(picture.array())
     image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     save_picture(image, sent.shown)
+
+
+def discard(sent: Sent) -> None:
+    """Delete a photo."""
+    for path in (sent.path, sent.shown):
+        path.unlink(missing_ok=True)
 
 
 def touch(session: Session) -> None:

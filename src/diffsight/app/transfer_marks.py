@@ -13,7 +13,7 @@ from ..transfer.annotations import ABSENT, VISIBLE, AnnotatedPhoto, Annotations,
 from ..transfer.coco import read_skeleton, write_coco
 from ..transfer.tables import write_keypoint_table
 from .limits import MAX_KEYPOINTS, MAX_NAME
-from .transfer import Outcome, Place, Sent, Session
+from .transfer import Outcome, Place, Sent, Session, discard
 from .uploads import by_name
 
 BY_HAND = 1.0
@@ -51,10 +51,11 @@ def adopt(session: Session, category: Category) -> Session:
             raise InvalidInput(f"the name {name[:MAX_NAME]!r}... is longer than {MAX_NAME} letters; shorten it")
     if (session.carrying or session.order) and count != len(session.category.keypoints):
         had = len(session.category.keypoints)
-        raise InvalidInput(f"the photos have {had} points each, not {count}; remove the photos first, or keep {had} names")
+        raise InvalidInput(
+            f"the photos have {had} points each, not {count}; remove the photos first, or keep {had} names"
+        )
     found = {
-        path: replace(own, photo=own.photo and _called(own.photo, category.name))
-        for path, own in session.found.items()
+        path: replace(own, photo=own.photo and _called(own.photo, category.name)) for path, own in session.found.items()
     }
     corrected = {path: _called(own, category.name) for path, own in session.corrected.items()}
     return replace(session, category=category, marks=session.marks[:count], found=found, corrected=corrected)
@@ -125,8 +126,7 @@ def _pixels(sent: Sent | None, at: Place) -> Place:
 def drop_photos(session: Session) -> Session:
     """Take the photos to label away, with all that was found on them."""
     for sent in session.photos:
-        for path in (sent.path, sent.shown):
-            path.unlink(missing_ok=True)
+        discard(sent)
     return replace(session, photos=(), left_out=(), found={}, corrected={}, order=(), at=0)
 
 
@@ -174,7 +174,8 @@ def correct(session: Session, point: int, at: Place | None) -> Session:
     if sent is None or photo is None:
         raise InvalidInput("there is no photo to correct; carry the points first")
     (own,) = photo.instances
-    points, visibility, sure = own.keypoints.copy(), own.visibility.copy(), np.nan_to_num(own.point_confidence)
+    assert own.point_confidence is not None
+    points, visibility, sure = own.keypoints.copy(), own.visibility.copy(), own.point_confidence.copy()
     points[point] = (np.nan, np.nan) if at is None else _pixels(sent, at)
     visibility[point] = ABSENT if at is None else VISIBLE
     sure[point] = 0 if at is None else BY_HAND
