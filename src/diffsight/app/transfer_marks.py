@@ -217,7 +217,7 @@ def hint(session: Session) -> str:
         return "Name the points of the photo, one per line."
     if done < len(names):
         return f"Click: {names[done]} ({done + 1} of {len(names)})"
-    return f"All {done} points are passed; drag one to correct it."
+    return f"All {done} points are set; drag one to correct it."
 
 
 def stock(session: Session) -> str:

@@ -23,8 +23,8 @@ def board(name: str) -> gr.HTML:
     """An empty board.
 
     Its events: ``place`` (x, y), a click beside the points; ``shift`` (point, x, y), a point was moved; ``take_off``
-    (point), it was dragged off the photo, or deleted; ``turn`` (by), an arrow key beside the points. Places are parts of
-    the photo's width and height, points are counted from 0.
+    (point), it was dragged off the photo, or deleted; ``turn`` (by), an arrow key beside the points. Places are
+    parts of the photo's width and height, points are counted from 0.
 
     Args:
         name: of the element.

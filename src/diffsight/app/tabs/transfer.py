@@ -50,7 +50,8 @@ def lay_out(models: Models, folder: Path) -> None:
         "Set right what is wrong, and download it all."
     )
     session = gr.State(Session(), time_to_live=KEPT, delete_callback=forget)
-    example = gr.Button("Try the example", variant="primary", elem_id="transfer-example")
+    with gr.Row():
+        example = gr.Button("Try the example", variant="primary", scale=0, min_width=200, elem_id="transfer-example")
     first, second, third = _First.lay_out(), _Second.lay_out(models), _Third.lay_out()
 
     def wires(*views: View) -> Wires[Session]:
@@ -114,6 +115,7 @@ class _First:
     names: gr.Textbox
     template: gr.UploadButton
     hint: gr.HTML
+    tools: gr.Row
     undo: gr.Button
     skip: gr.Button
     clear: gr.Button
@@ -138,12 +140,12 @@ class _First:
                 )
             with gr.Column(scale=2, min_width=280):
                 hint = gr.HTML(_line(marks.hint(Session())), elem_id="transfer-hint")
-                with gr.Row():
+                with gr.Row(visible=False) as tools:
                     undo = gr.Button("Undo", size="sm", elem_id="transfer-undo", min_width=80)
                     skip = gr.Button("Does not show", size="sm", elem_id="transfer-skip", min_width=80)
                     clear = gr.Button("Clear", size="sm", elem_id="transfer-clear", min_width=80)
                 place = board("transfer-board")
-        return cls(upload, kind, names, template, hint, undo, skip, clear, place)
+        return cls(upload, kind, names, template, hint, tools, undo, skip, clear, place)
 
     @property
     def naming(self) -> View:
@@ -153,14 +155,14 @@ class _First:
 
     @property
     def marking(self) -> View:
-        return View([self.hint, self.board], self._show)
+        return View([self.hint, self.tools, self.board], self._show)
 
     def _show(self, session: Session) -> list[Any]:
         photo, own = session.annotated, session.reference
         if photo is None or own is None:
-            return [_line(marks.hint(session)), gr.HTML(visible=False)]
+            return [_line(marks.hint(session)), gr.Row(visible=False), gr.HTML(visible=False)]
         drawn = draw(photo, own.shown, session.category, MARKING)
-        return [_line(marks.hint(session)), gr.HTML(drawn, visible=True)]
+        return [_line(marks.hint(session)), gr.Row(visible=True), gr.HTML(drawn, visible=True)]
 
     def connect(self, desk: Desk, renaming: Wires[Session], marking: Wires[Session]) -> None:
         marking.connect(self.upload.upload, desk.choose, self.upload, wait=True)
@@ -248,6 +250,7 @@ class _Third:
         with gr.Column(visible=False, elem_id="transfer-review") as panel:
             gr.Markdown(
                 "### 3. Look them over, the least certain first\n"
+                "Blue is sure, yellow fair, a red square doubtful. "
                 "Drag a wrong point to where it belongs, or off the photo."
             )
             with gr.Row():
