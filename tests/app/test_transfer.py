@@ -125,8 +125,8 @@ def test_a_correction_is_exported_and_helps_the_others(desk, short):
     sent, *others = found.order
     session = marks.correct(found, 2, (0.125, 0.75))
     (image,) = [own for own in coco(session).imgs.values() if own["file_name"] == sent.name]
-    (found,) = coco(session).imgToAnns[image["id"]]
-    assert found["keypoints"][6:9] == pytest.approx([32 - 0.5, 192 - 0.5, 2])
+    (note,) = coco(session).imgToAnns[image["id"]]
+    assert note["keypoints"][6:9] == pytest.approx([32 - 0.5, 192 - 0.5, 2])
     assert marks.look(session).endswith("corrected by hand")
     again = carried(desk, session)
     assert again.marked(sent) is session.marked(sent)
