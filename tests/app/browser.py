@@ -79,9 +79,16 @@ class Browser:
         return tuple(self.value(script))
 
     def press(self, selector: str) -> None:
-        """Click the middle of an element, once it is there."""
+        """Click the middle of an element, once it is there and lies still."""
         self.wait(f"!!document.querySelector('{selector}')")
-        self.click(*self.place(selector, 0.5, 0.5))
+        places = [self.place(selector, 0.5, 0.5)]
+
+        def settled() -> bool:
+            places.append(self.place(selector, 0.5, 0.5))
+            return places[-1] == places[-2]
+
+        _wait(settled, f"{selector} to lie still")
+        self.click(*places[-1])
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Press the mouse at one place, move it, release it at another, CSS pixels of the window."""

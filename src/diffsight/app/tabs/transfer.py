@@ -123,7 +123,7 @@ class _First:
 
     @classmethod
     def lay_out(cls) -> _First:
-        gr.Markdown("### 1. Mark one photo")
+        gr.Markdown("## 1. Mark one photo")
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
                 upload = gr.UploadButton("Choose the photo to mark", file_types=["image"], elem_id="transfer-photo")
@@ -192,7 +192,7 @@ class _Second:
 
     @classmethod
     def lay_out(cls, models: Models) -> _Second:
-        gr.Markdown("### 2. Choose the photos to label")
+        gr.Markdown("## 2. Choose the photos to label")
         stock = gr.HTML(_line(marks.stock(Session())), elem_id="transfer-stock")
         with gr.Row():
             upload = gr.UploadButton(
@@ -249,7 +249,7 @@ class _Third:
     def lay_out(cls) -> _Third:
         with gr.Column(visible=False, elem_id="transfer-review") as panel:
             gr.Markdown(
-                "### 3. Look them over, the least certain first\n"
+                "## 3. Look them over, the least certain first\n"
                 "Blue is sure, yellow fair, a red square doubtful. "
                 "Drag a wrong point to where it belongs, or off the photo."
             )
@@ -260,7 +260,7 @@ class _Third:
                 again = gr.Button("Use my corrections", elem_id="transfer-again", min_width=120, interactive=False)
             line = gr.HTML(elem_id="transfer-line")
             place = board("transfer-check")
-            gr.Markdown("### 4. Export")
+            gr.Markdown("## 4. Export")
             with gr.Row():
                 coco = gr.DownloadButton("Download COCO", variant="primary", elem_id="transfer-coco", min_width=120)
                 table = gr.DownloadButton("Download CSV", elem_id="transfer-csv", min_width=120)
