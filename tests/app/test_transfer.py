@@ -189,6 +189,9 @@ def test_what_comes_while_carrying_is_not_lost(desk, short):
     *_, outcome = desk.carry(before)
     now = marks.undo(before)
     assert marks.take(now, outcome).marks == short.marks[:-1]
+    assert not marks.take(now, outcome).carrying
+    assert marks.take(desk.start(now), outcome).carrying
+    assert not marks.stop(desk.start(now), outcome).carrying
     gone = replace(before, photos=before.photos[:1])
     assert marks.take(gone, outcome).order == before.photos[:1]
 

@@ -90,11 +90,13 @@ class Outcome:
     Attributes:
         done, total: photos.
         answers: what each photo got, by where it is kept.
+        run: which run this is of, see ``Session``.
     """
 
     done: int = 0
     total: int = 0
     answers: Mapping[Path, Labelled] = field(default_factory=dict)
+    run: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class Session:
         order: of looking the photos over: the least certain first.
         at: which of them is looked at.
         model: that carries.
-        carrying: whether that is under way.
+        run: a token of the carrying that is under way; empty if none is.
     """
 
     folder: Path | None = None
@@ -127,7 +129,12 @@ class Session:
     order: tuple[Sent, ...] = ()
     at: int = 0
     model: str | None = None
-    carrying: bool = False
+    run: str = ""
+
+    @property
+    def carrying(self) -> bool:
+        """Whether that is under way."""
+        return bool(self.run)
 
     @property
     def annotated(self) -> AnnotatedPhoto | None:
@@ -234,7 +241,7 @@ class Desk:
             raise InvalidInput("no point is marked yet; choose a photo and click its points, or try the example")
         if not session.photos:
             raise InvalidInput("there is no photo to label yet; add some in step 2")
-        return replace(session, model=model, carrying=True)
+        return replace(session, model=model, run=secrets.token_hex(8))
 
     def carry(self, session: Session) -> Iterator[Outcome]:
         """Carry to every photo that nobody marked by hand; gives how far it has come after every photo.
@@ -243,7 +250,7 @@ class Desk:
         """
         first, *others = session.references
         todo = session.todo
-        outcome = Outcome(0, len(todo))
+        outcome = Outcome(0, len(todo), run=session.run)
         yield outcome
         with self.models.lock:
             reader = self.models.matcher(session.model).reader
@@ -261,7 +268,7 @@ class Desk:
                 answer = transfer(Job(sent.name, sent.path, before))
             if answer.photo is not None and not sent.shown.exists():
                 show(load_picture(sent.path), sent)
-            outcome = Outcome(done, len(todo), {**outcome.answers, sent.path: answer})
+            outcome = replace(outcome, done=done, answers={**outcome.answers, sent.path: answer})
         yield outcome
 
     def _awake(self, session: Session) -> Session:

@@ -131,7 +131,10 @@ def drop_photos(session: Session) -> Session:
 
 
 def take(session: Session, outcome: Outcome) -> Session:
-    """Bring in what carrying found, as far as its photos are still there and not corrected since."""
+    """Bring in what carrying found, as far as its photos are still there and not corrected since.
+
+    Carrying has ended then, unless it was begun anew.
+    """
     answers = {
         sent: outcome.answers[sent.path]
         for sent in session.photos
@@ -144,10 +147,15 @@ def take(session: Session, outcome: Outcome) -> Session:
         photos=tuple(sent for sent in session.photos if sent not in bad),
         left_out=(*session.left_out, *bad.values()),
         found=found,
-        carrying=False,
+        run="" if outcome.run == session.run else session.run,
     )
     there = [sent for sent in session.photos if session.marked(sent)]
     return replace(session, order=tuple(sorted(there, key=lambda sent: _rank(session, sent))), at=0)
+
+
+def stop(session: Session, outcome: Outcome) -> Session:
+    """Give carrying up; what it found until then stays."""
+    return replace(take(session, outcome), run="")
 
 
 def _rank(session: Session, sent: Sent) -> tuple[bool, float]:

@@ -103,7 +103,7 @@ def _carry(desk: Desk, session: gr.State, begun: list[Any], second: _Second, who
     ]
     for one in work:
         whole.connect(one.then, marks.take, outcome)
-    whole.connect(second.cancel.click, marks.take, outcome, cancels=work)
+    whole.connect(second.cancel.click, marks.stop, outcome, cancels=work)
 
 
 @dataclass(frozen=True)
