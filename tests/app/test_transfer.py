@@ -128,6 +128,7 @@ def test_a_correction_is_exported_and_helps_the_others(desk, short):
     (note,) = coco(session).imgToAnns[image["id"]]
     assert note["keypoints"][6:9] == pytest.approx([32 - 0.5, 192 - 0.5, 2])
     assert marks.look(session).endswith("corrected by hand")
+    assert session.todo == tuple(own for own in session.photos if own != sent)
     again = carried(desk, session)
     assert again.marked(sent) is session.marked(sent)
     assert again.order[-1] == sent
