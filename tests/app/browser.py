@@ -79,9 +79,16 @@ class Browser:
         return tuple(self.value(script))
 
     def press(self, selector: str) -> None:
-        """Click the middle of an element, once it is there."""
+        """Click the middle of an element, once it is there and lies still."""
         self.wait(f"!!document.querySelector('{selector}')")
-        self.click(*self.place(selector, 0.5, 0.5))
+        places = [self.place(selector, 0.5, 0.5)]
+
+        def settled() -> bool:
+            places.append(self.place(selector, 0.5, 0.5))
+            return places[-1] == places[-2]
+
+        _wait(settled, f"{selector} to lie still")
+        self.click(*places[-1])
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Press the mouse at one place, move it, release it at another, CSS pixels of the window."""
@@ -101,11 +108,16 @@ class Browser:
             f"(document.querySelector('{selector}'))"
         )
 
-    def upload(self, selector: str, file: Path) -> None:
-        """Give a file to a field for files."""
+    def key(self, name: str) -> None:
+        """Press and release a key, such as ``ArrowLeft``, where the focus is."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, key=name, code=name)
+
+    def upload(self, selector: str, *files: Path) -> None:
+        """Give files to a field for files."""
         root = self._call("DOM.getDocument")["root"]["nodeId"]
         node = self._call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
-        self._call("DOM.setFileInputFiles", nodeId=node, files=[str(file)])
+        self._call("DOM.setFileInputFiles", nodeId=node, files=[str(file) for file in files])
 
     def downloads(self, folder: Path) -> None:
         """Save what the page offers into a folder."""

@@ -27,6 +27,15 @@ FRAMES_AT_ONCE = 1
 MAX_POINTS = 50
 """Of one pair of photos."""
 
+MAX_KEYPOINTS = 100
+"""That are named to be carried from one photo to others."""
+
+MAX_NAME = 60
+"""Characters of a name that a visitor gives."""
+
+MAX_PHOTOS = 100
+"""That one visitor has labelled at once."""
+
 MAX_VISITORS = 20
 """Whose photos are held at once; the one who was away longest starts anew."""
 

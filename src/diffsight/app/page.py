@@ -8,9 +8,9 @@ import gradio as gr
 
 from .limits import KEPT, MAX_WAITING
 from .models import Models
-from .tabs import match, track
+from .tabs import match, track, transfer
 
-TABS = {"Match": match, "Track": track}
+TABS = {"Match": match, "Track": track, "Transfer": transfer}
 
 CSS = "footer {display: none !important} .clicked img {cursor: crosshair} .flush .html-container {padding: 0}"
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
+from ..datasets.base import Photo
 from ..errors import DiffsightError, InvalidInput
+from ..grid import Size
 from ..images import check_structure, load_picture
 from ..types import Picture
-from .limits import MAX_BYTES, MAX_PIXELS
+from .limits import MAX_BYTES, MAX_NAME, MAX_PIXELS
 
 
 def open_upload(path: Path) -> Picture:
@@ -18,15 +24,50 @@ def open_upload(path: Path) -> Picture:
     Raises:
         InvalidInput: for a file beyond the limits, no photo, or one of one colour.
     """
-    if path.stat().st_size > MAX_BYTES:
-        raise InvalidInput(f"{path.name} is larger than {MAX_BYTES // 1024**2} MB; send a smaller photo")
-    try:
+    _check_bytes(path)
+    with by_name(path, path.name):
         check_pixels(path)
         picture = load_picture(path)
         check_structure(picture)
-    except DiffsightError as error:
-        raise InvalidInput(str(error).replace(str(path), path.name)) from None
     return picture
+
+
+def measure_upload(path: Path) -> Size:
+    """(height, width) of a photo that a visitor sent, upright; of the file no more than the header is read.
+
+    Raises:
+        InvalidInput: for a file beyond the limits, or no photo.
+    """
+    _check_bytes(path)
+    with by_name(path, path.name):
+        check_pixels(path)
+        return Photo(path).measure()
+
+
+@contextmanager
+def by_name(path: Path, name: str) -> Iterator[None]:
+    """Say what is wrong with a file by its name alone.
+
+    Raises:
+        InvalidInput: for all that is wrong.
+    """
+    try:
+        yield
+    except DiffsightError as error:
+        raise InvalidInput(str(error).replace(str(path), name)) from None
+
+
+def plain_name(name: str, taken: Collection[str]) -> str:
+    """A file's name without folders and signs that tools stumble over, and none of those that are taken."""
+    own = PurePosixPath(re.sub(r"[^\w .()+-]", "_", PurePosixPath(name.replace("\\", "/")).name))
+    first, suffix = (own.stem.strip(" .") or "photo")[:MAX_NAME], own.suffix[:10]
+    names = (f"{first}{suffix}" if number == 1 else f"{first}-{number}{suffix}" for number in count(1))
+    return next(each for each in names if each not in taken)
+
+
+def _check_bytes(path: Path) -> None:
+    if path.stat().st_size > MAX_BYTES:
+        raise InvalidInput(f"{path.name} is larger than {MAX_BYTES // 1024**2} MB; send a smaller photo")
 
 
 def check_pixels(path: Path, most: int = MAX_PIXELS) -> None:

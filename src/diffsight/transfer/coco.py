@@ -17,7 +17,7 @@ from ..files import save_json
 from ..grid import Size
 from . import masks
 from .annotations import ABSENT, AnnotatedPhoto, Annotations, Box, Category, Instance, check
-from .photos import PhotoFolder, box_within, written_by
+from .photos import PhotoFolder, box_within, parse_json, read_text, written_by
 
 DIGITS = 3
 """Decimals of a pixel that are written."""
@@ -52,6 +52,26 @@ def read_coco(facts: dict[str, Any], path: Path, photos: PhotoFolder) -> Annotat
                 )
     marked = tuple(replace(photo, instances=tuple(instances[number])) for number, photo in images.items())
     return check(Annotations(tuple(categories.values()), marked))
+
+
+def read_skeleton(path: Path) -> Category:
+    """The first category of a COCO file that names keypoints; photos and annotations may be missing.
+
+    Args:
+        path: of the file: ``categories`` among other things, or a list of categories, or one alone.
+
+    Raises:
+        UnreadableFile: if it is not in COCO's format.
+        InvalidInput: if no category names keypoints, a name occurs twice, or a bone joins points that are not there.
+    """
+    facts = parse_json(read_text(path), path)
+    with written_by("COCO", path):
+        listed = facts.get("categories", [facts]) if isinstance(facts, dict) else facts
+        found = [_category(own) for own in listed if own.get("keypoints")]
+    if not found:
+        raise InvalidInput(f"{path} has no category with keypoints; give one whose 'keypoints' are the points' names")
+    check(Annotations(tuple(found[:1]), ()))
+    return found[0]
 
 
 def _by_id(path: Path, what: str, pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:

@@ -125,15 +125,24 @@ class Transfer:
     ) -> None:
         self.reader = reader
         self.segmenter = segmenter
-        carriers = [Carrier(reader, category, settings, calibrations) for category in references.categories]
+        self.carriers = [Carrier(reader, category, settings, calibrations) for category in references.categories]
         for photo in references.photos:
-            picture = load_picture(photo.path)
-            check_structure(picture)
-            for carrier in carriers:
-                carrier.learn(photo, picture)
-        self.carriers = [carrier for carrier in carriers if carrier.known]
+            self.learn(photo)
+        self.carriers = [carrier for carrier in self.carriers if carrier.known]
         if not self.carriers:
             raise InvalidInput("the references show no object; annotate one or more photos")
+
+    def learn(self, photo: AnnotatedPhoto) -> None:
+        """Take another annotated photo as a reference, of the categories that the first ones show.
+
+        Raises:
+            InvalidInput: for a photo of one colour.
+            UnreadableFile: for one that cannot be read.
+        """
+        picture = load_picture(photo.path)
+        check_structure(picture)
+        for carrier in self.carriers:
+            carrier.learn(photo, picture)
 
     def label(self, photo: Any, name: str = "") -> AnnotatedPhoto:
         """Find every category's object in a photo: whatever ``load_picture`` takes.

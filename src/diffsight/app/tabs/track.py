@@ -185,18 +185,7 @@ def lay_out(models: Models, folder: Path) -> None:
     wires.connect(undo.click, desk.undo)
     wires.connect(clear.click, desk.clear)
 
-    def mark(before: Session, event: gr.EventData) -> list[Any]:
-        return wires.attempt(lambda: desk.mark(before, event.path))
-
-    sheet.mark(
-        mark,
-        session,
-        [session, *outputs],
-        concurrency_id="quick",
-        trigger_mode="multiple",
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    wires.connect_part(sheet.mark, lambda before, said: desk.mark(before, said["path"]))
 
 
 def _sheet(session: Session, busy: bool) -> dict[str, Any]:
