@@ -90,6 +90,16 @@ class Browser:
         _wait(settled, f"{selector} to lie still")
         self.click(*places[-1])
 
+    def show_tab(self, name: str) -> None:
+        """Choose a tab; the page may be visible for a while before its buttons answer."""
+        button, example = f"#tab-{name}-button", f"#{name}-example"
+
+        def shown() -> bool:
+            self.value(f"document.querySelector('{button}')?.click()")
+            return self.value(f"!!document.querySelector('{example}')?.offsetParent")
+
+        _wait(shown, f"the tab {name}")
+
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Press the mouse at one place, move it, release it at another, CSS pixels of the window."""
         held = {"button": "left", "clickCount": 1}

@@ -12,7 +12,12 @@ from .tabs import match, track, transfer
 
 TABS = {"Match": match, "Track": track, "Transfer": transfer}
 
-CSS = "footer {display: none !important} .clicked img {cursor: crosshair} .flush .html-container {padding: 0}"
+CSS = """
+footer {display: none !important}
+.clicked img {cursor: crosshair}
+.flush .html-container {padding: 0}
+.pending {opacity: 1 !important}  /* texts stay readable while work goes on */
+"""
 
 
 def theme() -> gr.themes.Base:
@@ -23,7 +28,12 @@ def theme() -> gr.themes.Base:
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     )
-    return look.set(button_primary_background_fill="*primary_700", button_primary_background_fill_hover="*primary_800")
+    return look.set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_cancel_background_fill="#b91c1c",
+        button_cancel_background_fill_hover="#991b1b",
+    )
 
 
 def build(models: Models, folder: Path) -> gr.Blocks:
