@@ -29,6 +29,7 @@ def test_axe_finds_nothing_serious(server, browser, axe, tab, scheme):
     browser.show_tab(tab)
     browser.press(f"#{tab}-example")
     browser.wait(f"!!document.querySelector('#tab-{tab} img, #tab-{tab} svg image')")
+    browser.wait("!document.querySelector('.progress-text')")  # Gradio fades it in and out
     browser.value(axe)
     browser.value(FAULTS)
     assert browser.wait("window.faults") == "[]"
