@@ -137,6 +137,10 @@ class Browser:
         """Wait until a download is there."""
         _wait(path.exists, str(path))
 
+    def rest(self, seconds: float) -> None:
+        """Wait for what fades and moves, before a picture is taken."""
+        time.sleep(seconds)
+
     def save(self, path: Path) -> None:
         """Take a picture of the whole page, PNG."""
         picture = self._call("Page.captureScreenshot", captureBeyondViewport=True)

@@ -1,0 +1,72 @@
+"""Pictures of every tab after its example: ``python -m tests.app.screenshots FOLDER [--all]``.
+
+Those of the README are 1280 pixels wide and light; ``--all`` adds dark and narrow ones, for looking at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from diffsight.app.server import running
+
+from .browser import Browser
+
+
+def match(browser: Browser) -> None:
+    """Three points."""
+    for x, y in ((0.2, 0.55), (0.45, 0.4), (0.75, 0.6)):
+        browser.click(*browser.place("#match-left img", x, y))
+
+
+def segment(browser: Browser) -> None:
+    """A part under the pointer."""
+
+
+def track(browser: Browser) -> None:
+    """The end of the clip."""
+    browser.wait("document.querySelector('#track-video video')?.readyState == 4")
+
+
+def transfer(browser: Browser) -> None:
+    """The photo that is least certain."""
+    browser.wait("!!document.querySelector('#transfer-review img')")
+
+
+TABS: dict[str, Callable[[Browser], None]] = {"match": match, "segment": segment, "track": track, "transfer": transfer}
+
+
+def take(address: str, tab: str, width: int, scheme: str, path: Path) -> None:
+    """Open a tab, try its example, and save the page."""
+    with tempfile.TemporaryDirectory() as profile, Browser(Path(profile)) as browser:
+        browser.resize(width, 800)
+        browser.open(f"{address}?__theme={scheme}")
+        browser.show_tab(tab)
+        browser.press(f"#{tab}-example")
+        browser.wait(f"!!document.querySelector('#tab-{tab} img')")
+        TABS[tab](browser)
+        browser.wait("!document.querySelector('.progress-text')")
+        browser.rest(1.5)
+        browser.save(path)
+
+
+def main() -> None:
+    """Serve the page and take the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--tab", choices=list(TABS), action="append")
+    asked = parser.parse_args()
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    shapes = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")] if asked.all else [(1280, "light")]
+    with tempfile.TemporaryDirectory() as folder, running(["pocket", "pocket+"], "127.0.0.1", None, Path(folder)) as at:
+        for tab in asked.tab or TABS:
+            for width, scheme in shapes:
+                suffix = f"-{width}-{scheme}" if asked.all else ""
+                take(at, tab, width, scheme, asked.folder / f"app-{tab}{suffix}.png")
+
+
+if __name__ == "__main__":
+    main()
