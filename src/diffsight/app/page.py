@@ -33,6 +33,9 @@ def theme() -> gr.themes.Base:
         button_primary_background_fill_hover="*primary_800",
         button_cancel_background_fill="#b91c1c",
         button_cancel_background_fill_hover="#991b1b",
+        button_large_text_size="*text_md",
+        button_large_text_weight="500",
+        button_large_padding="8px 12px",
     )
 
 

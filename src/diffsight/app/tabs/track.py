@@ -115,9 +115,9 @@ def lay_out(models: Models, folder: Path) -> None:
                     show_label=False, interactive=False, buttons=[], loop=True, autoplay=True, elem_id="track-video"
                 )
                 with gr.Row():
-                    keep_video = gr.DownloadButton("Video", elem_id="track-overlay", min_width=80)
-                    keep_table = gr.DownloadButton("Labels", elem_id="track-labels", min_width=80)
-                    keep_json = gr.DownloadButton("COCO JSON", elem_id="track-json", min_width=80)
+                    keep_video = gr.DownloadButton("Save video", elem_id="track-overlay", min_width=80)
+                    keep_table = gr.DownloadButton("Save labels", elem_id="track-labels", min_width=80)
+                    keep_json = gr.DownloadButton("Save COCO", elem_id="track-json", min_width=80)
 
     def show(after: Session) -> list[Any]:
         busy, result, idle = desk.is_busy(after), after.result, not desk.is_busy(after)
@@ -140,7 +140,7 @@ def lay_out(models: Models, folder: Path) -> None:
             gr.HTML(_step(after, 0), visible=busy),
             gr.Video(None if result is None else str(result.overlay)),
             gr.DownloadButton(value=None if result is None else str(result.overlay)),
-            gr.DownloadButton("Points" if points else "Labels", value=None if result is None else str(result.table)),
+            gr.DownloadButton("Save points" if points else "Save labels", value=None if result is None else str(result.table)),
             gr.DownloadButton(value=None if result is None else str(result.description)),
         ]
 
