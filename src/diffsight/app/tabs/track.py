@@ -140,7 +140,9 @@ def lay_out(models: Models, folder: Path) -> None:
             gr.HTML(_step(after, 0), visible=busy),
             gr.Video(None if result is None else str(result.overlay)),
             gr.DownloadButton(value=None if result is None else str(result.overlay)),
-            gr.DownloadButton("Save points" if points else "Save labels", value=None if result is None else str(result.table)),
+            gr.DownloadButton(
+                "Save points" if points else "Save labels", value=None if result is None else str(result.table)
+            ),
             gr.DownloadButton(value=None if result is None else str(result.description)),
         ]
 
