@@ -35,21 +35,30 @@ class Wires(Generic[State]):
     queue: str = "quick"
 
     def connect(
-        self, trigger: Callable[..., Any], action: Callable[..., State], *inputs: Any, wait: bool = False
-    ) -> None:
+        self,
+        trigger: Callable[..., Any],
+        action: Callable[..., State],
+        *inputs: Any,
+        wait: bool = False,
+        cancels: Any = None,
+    ) -> Any:
         """Call ``action(state, *inputs)`` on an event.
 
         Args:
-            trigger: an event of a component, such as ``button.click``.
+            trigger: an event of a component, such as ``button.click``, or ``then`` of another connection.
             action: makes the next state.
             inputs: components whose values it takes besides.
             wait: whether it takes so long that the page should say so.
+            cancels: another connection, whose work stops.
+
+        Returns:
+            The connection.
         """
 
         def run(before: State, *values: Any) -> list[Any]:
             return self._attempt(lambda: action(before, *values))
 
-        self._listen(trigger, run, inputs, wait)
+        return self._listen(trigger, run, inputs, wait, cancels)
 
     def connect_place(self, image: gr.Image, action: Callable[[State, tuple[float, float]], State]) -> None:
         """Call ``action(state, (x, y))`` on a click in a photo, in pixels of the photo as it is shown."""
@@ -58,6 +67,14 @@ class Wires(Generic[State]):
             return self._attempt(lambda: action(before, tuple(event.index)))
 
         self._listen(image.select, run, (), False)
+
+    def connect_part(self, trigger: Callable[..., Any], action: Callable[[State, dict[str, Any]], State]) -> None:
+        """Call ``action(state, said)`` on an event of a part of the page with a script of its own, as it says it."""
+
+        def run(before: State, event: gr.EventData) -> list[Any]:
+            return self._attempt(lambda: action(before, event._data))
+
+        self._listen(trigger, run, (), False)
 
     def _attempt(self, action: Callable[[], State]) -> list[Any]:
         try:
@@ -68,9 +85,14 @@ class Wires(Generic[State]):
             return [gr.skip() for _ in (self.state, *self.outputs)]
 
     def _listen(
-        self, trigger: Callable[..., Any], run: Callable[..., Any], inputs: tuple[Any, ...], wait: bool
-    ) -> None:
-        trigger(
+        self,
+        trigger: Callable[..., Any],
+        run: Callable[..., Any],
+        inputs: tuple[Any, ...],
+        wait: bool,
+        cancels: Any = None,
+    ) -> Any:
+        return trigger(
             run,
             [self.state, *inputs],
             [self.state, *self.outputs],
@@ -79,6 +101,7 @@ class Wires(Generic[State]):
             trigger_mode="multiple",
             show_progress="minimal" if wait else "hidden",
             api_visibility="private",
+            cancels=cancels,
         )
 
 

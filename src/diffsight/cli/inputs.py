@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInput, UnreadableFile
 from ..files import file_digest as file_digest  # commands take it from here
+from ..matching.rows import CONVENTION as CONVENTION
 
 if TYPE_CHECKING:
     from ..readers import Reader
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 Points = list[tuple[float, float]]
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
-
-CONVENTION = "x right, y down, pixels of the upright photo, centre of the first pixel at (0.5, 0.5)"
 
 
 @dataclass(frozen=True)
