@@ -101,11 +101,11 @@ class Browser:
             f"(document.querySelector('{selector}'))"
         )
 
-    def upload(self, selector: str, file: Path) -> None:
-        """Give a file to a field for files."""
+    def upload(self, selector: str, *files: Path) -> None:
+        """Give files to a field for files."""
         root = self._call("DOM.getDocument")["root"]["nodeId"]
         node = self._call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
-        self._call("DOM.setFileInputFiles", nodeId=node, files=[str(file)])
+        self._call("DOM.setFileInputFiles", nodeId=node, files=[str(file) for file in files])
 
     def downloads(self, folder: Path) -> None:
         """Save what the page offers into a folder."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 import io
 import secrets
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -42,8 +43,8 @@ REFINE = {"quick": "plain", "arranged": "best"}
 LEARNT = "learnt"
 """The method that learns each point."""
 
-ROUNDS = 1
-"""Embeddings that are learnt of a point: one is five times as quick as the model's own five."""
+LEARNING: Mapping[str, Any] = {"rounds": 1}
+"""Changes of a model's settings of learning: one embedding a point is five times as quick as five."""
 
 HEAT = 4
 """Pixels of the page that share one value of a score map, along a side."""
@@ -145,11 +146,13 @@ class Desk:
     Args:
         models: shared by all visitors.
         folder: for the photos that the page shows.
+        learning: changes of a model's ``PromptSettings``.
     """
 
-    def __init__(self, models: Models, folder: Path) -> None:
+    def __init__(self, models: Models, folder: Path, learning: Mapping[str, Any] = LEARNING) -> None:
         self.models = models
         self.folder = folder
+        self.learning = learning
 
     def choose_left(self, session: Session, path: str) -> Session:
         """Take the photo that will be clicked; earlier points are gone."""
@@ -240,7 +243,7 @@ class Desk:
             InvalidInput: if a photo is missing, or the model cannot learn.
         """
         left = check_photos(session)
-        settings = settings_for(self.models.backbone(self._model(session)).card, rounds=ROUNDS)
+        settings = settings_for(self.models.backbone(self._model(session)).card, **self.learning)
         total = (settings.steps + len(session.targets)) * (len(session.points) - session.known)
         done = 0
         for number, point in list(enumerate(session.points, start=1))[session.known :]:

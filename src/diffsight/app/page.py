@@ -12,7 +12,7 @@ from .tabs import match
 
 TABS = {"Match": match}
 
-CSS = "footer {display: none !important} .clicked img {cursor: crosshair}"
+CSS = "footer {display: none !important} .clicked img {cursor: crosshair} .unseen {display: none !important}"
 
 
 def theme() -> gr.themes.Base:

@@ -20,7 +20,7 @@ from .match_photos import photos_html, photos_part
 HEADERS = ["point", "photo", "sure", "both ways", "x", "y", "found x", "found y"]
 
 METHODS = [
-    ("quick: each point alone", "quick"),
+    ("quick", "quick"),
     ("keep the arrangement of points", "arranged"),
     ("learn each point first (slow)", LEARNT),
 ]
@@ -61,18 +61,18 @@ def lay_out(models: Models, folder: Path) -> None:
             min_width=140,
         )
     with gr.Row():
-        model = gr.Dropdown(
-            list(models.names), value=models.names[0], label="Model", elem_id="match-model", min_width=140, scale=1
+        model = gr.Dropdown(list(models.names), label="Model", elem_id="match-model", min_width=160, scale=1)
+        method = gr.Radio(
+            METHODS, value="quick", label="How points are found", elem_id="match-method", min_width=300, scale=3
         )
-        method = gr.Radio(METHODS, value="quick", label="How points are found", elem_id="match-method", scale=3)
-        alike = gr.Checkbox(
-            False, label="Show where else it looks alike", elem_id="match-alike", min_width=140, scale=1
+        alike = gr.Checkbox(label="Show where else it looks alike", elem_id="match-alike", min_width=240, scale=1)
+    with gr.Row():
+        learn = gr.Button(
+            "Learn and find", variant="primary", visible=False, elem_id="match-learn", min_width=160, scale=0
         )
-    with gr.Row(equal_height=True):
-        status = gr.HTML(_line(match_results.status(Session())), elem_id="match-status", min_width=280)
-        learn = gr.Button("Learn and find", variant="primary", visible=False, elem_id="match-learn", scale=0)
-        undo = gr.Button("Undo", elem_id="match-undo", min_width=80, scale=0, interactive=False)
-        clear = gr.Button("Clear", elem_id="match-clear", min_width=80, scale=0, interactive=False)
+        undo = gr.Button("Undo", elem_id="match-undo", min_width=100, scale=0, interactive=False)
+        clear = gr.Button("Clear", elem_id="match-clear", min_width=100, scale=0, interactive=False)
+        status = gr.HTML(_line(match_results.status(Session())), elem_id="match-status", min_width=280, scale=1)
     with gr.Row(visible=False, equal_height=True) as running:
         progress = gr.HTML(elem_id="match-progress", min_width=240)
         cancel = gr.Button("Cancel", variant="stop", elem_id="match-cancel", min_width=80, scale=0)
@@ -88,7 +88,7 @@ def lay_out(models: Models, folder: Path) -> None:
         buttons = [
             gr.Button(f"Download {kind.upper()}", elem_id=f"match-{kind}", min_width=120) for kind, _, _ in FILES
         ]
-        file = gr.DownloadButton("Download", visible="hidden", elem_id="match-file")
+        file = gr.DownloadButton("Download", elem_id="match-file", elem_classes="unseen")
 
     def show(after: Session) -> list[Any]:
         return [
@@ -181,10 +181,8 @@ def _line(text: str) -> str:
 
 
 def _bar(step: Progress) -> str:
-    return (
-        f'<label>{escape(step.line)} <progress style="width: 100%" value="{step.share:.3f}">'
-        f"{step.share:.0%}</progress></label>"
-    )
+    style = "width: 100%; accent-color: var(--color-accent)"
+    return f'<label>{escape(step.line)} <progress style="{style}" value="{step.share:.3f}"></progress></label>'
 
 
 def _table(session: Session) -> list[list[Any]]:
