@@ -79,9 +79,18 @@ class Browser:
         return tuple(self.value(script))
 
     def press(self, selector: str) -> None:
-        """Click the middle of an element, once it is there."""
+        """Click the middle of an element, once it is there, at rest and in front."""
         self.wait(f"!!document.querySelector('{selector}')")
-        self.click(*self.place(selector, 0.5, 0.5))
+        seen: list[tuple[float, float]] = []
+
+        def at_rest() -> bool:
+            seen.append(self.place(selector, 0.5, 0.5))
+            x, y = seen[-1]
+            in_front = f"document.querySelector('{selector}').contains(document.elementFromPoint({x}, {y}))"
+            return seen[-5:] == [seen[-1]] * 5 and self.value(in_front)
+
+        _wait(at_rest, f"{selector} to stand still")
+        self.click(*seen[-1])
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Press the mouse at one place, move it, release it at another, CSS pixels of the window."""

@@ -221,13 +221,12 @@ class Desk:
 
     def find(self, session: Session) -> Session:
         """Look for all points; those that must be learnt are left to ``learn``."""
-        if session.left is None or not session.points:
-            return replace(session, found=())
-        if session.method == LEARNT:
-            count = min(session.known, len(session.points))
-            found = tuple(_first(own, count) for own in session.found) if count else ()
-            return replace(session, found=found)
-        return replace(session, found=tuple(self._find(session, session.left, target) for target in session.targets))
+        count = 0 if session.method == "arranged" else min(session.known, len(session.points))
+        kept = tuple(_first(own, count) for own in session.found) if count else ()
+        if session.left is None or not session.points or session.method == LEARNT:
+            return replace(session, found=kept)
+        pairs = zip(session.targets, kept or (None,) * len(session.targets), strict=True)
+        return replace(session, found=tuple(self._find(session, session.left, *pair) for pair in pairs))
 
     def read(self, session: Session) -> Iterator[str]:
         """Have the model read all photos, as finding would on its own; says before each which one it is."""
@@ -279,17 +278,23 @@ class Desk:
             located = locate(self.models.backbone(model), left.prompts[model, *point], target.picture)
         return Found(_as_sent(located.matches, left, target), located.maps[0])
 
-    def _find(self, session: Session, left: Photo, target: Photo) -> Found:
+    def _find(self, session: Session, left: Photo, target: Photo, kept: Found | None) -> Found:
+        """All points in a target; those that are kept are not looked for again."""
         matcher = self.models.matcher(self._model(session), REFINE[session.method])
         reading = self._source(session, target).reading
         source = self._source(session, left)
         points = source.reading.fit.check_points(np.array(session.points) * left.scale)
-        matches, _ = matcher.find(replace(source, points=points), reading)
+        new = points[len(kept.matches) if kept else 0 :]
+        found = kept
+        if len(new):
+            matches, _ = matcher.find(replace(source, points=new), reading)
+            found = _append(kept, Found(_as_sent(matches, left, target)))
+        assert found is not None  # there is a point, new or kept
         alike = None
         if session.alike:
             width, height = panel_size(target.picture)
             alike = matcher.scores(source, reading, points[-1:], (-(-height // HEAT), -(-width // HEAT)))[0]
-        return Found(_as_sent(matches, left, target), alike)
+        return replace(found, alike=alike)
 
     def _source(self, session: Session, photo: Photo) -> Source:
         """What the model saw in a photo; read now, if it was not yet."""

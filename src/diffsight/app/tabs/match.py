@@ -65,14 +65,16 @@ def lay_out(models: Models, folder: Path) -> None:
         method = gr.Radio(
             METHODS, value="quick", label="How points are found", elem_id="match-method", min_width=300, scale=3
         )
-        alike = gr.Checkbox(label="Show where else it looks alike", elem_id="match-alike", min_width=240, scale=1)
     with gr.Row():
         learn = gr.Button(
             "Learn and find", variant="primary", visible=False, elem_id="match-learn", min_width=160, scale=0
         )
         undo = gr.Button("Undo", elem_id="match-undo", min_width=100, scale=0, interactive=False)
         clear = gr.Button("Clear", elem_id="match-clear", min_width=100, scale=0, interactive=False)
-        status = gr.HTML(_line(match_results.status(Session())), elem_id="match-status", min_width=280, scale=1)
+        alike = gr.Checkbox(
+            label="Show where else it looks alike", container=False, elem_id="match-alike", min_width=240, scale=1
+        )
+    status = gr.HTML(_line(match_results.status(Session())), elem_id="match-status")
     with gr.Row(visible=False, equal_height=True) as running:
         progress = gr.HTML(elem_id="match-progress", min_width=240)
         cancel = gr.Button("Cancel", variant="stop", elem_id="match-cancel", min_width=80, scale=0)
@@ -112,9 +114,9 @@ def lay_out(models: Models, folder: Path) -> None:
             warn(error)
 
     for chosen in (
-        slow.connect(left.upload, desk.choose_left, left, wait=True),
-        slow.connect(targets.upload, desk.choose_targets, targets, wait=True),
-        slow.connect(example.click, desk.example, wait=True),
+        slow.connect(left.upload, desk.choose_left, left),
+        slow.connect(targets.upload, desk.choose_targets, targets),
+        slow.connect(example.click, desk.example),
         wires.connect(model.input, desk.choose_model, model),
     ):
         ready = chosen.then(
