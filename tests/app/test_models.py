@@ -1,12 +1,12 @@
 from diffsight.app.models import Models
-from diffsight.matching.refine import Refinement
 
 
 def test_a_network_is_loaded_once_for_all_that_is_read_off_it():
     models = Models(["pocket", "pocket+"])
     plain, best = models.matcher(), models.matcher("pocket", "best")
     assert best.reader is plain.reader
-    assert (plain.how, best.how) == (Refinement(), Refinement(peak="window", shape=4.0))
+    assert (plain.how.peak, plain.how.shape) == ("pixel", 0)
+    assert (best.how.peak, best.how.shape) == ("window", 4)
     assert models.matcher("pocket", "best") is best
     assert models.matcher("pocket+", "best").reader is models.matcher("pocket+").reader
     assert models.backbone("pocket+") is models.backbone("pocket")
