@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from diffsight.app.limits import MAX_POINTS, MAX_TARGETS
-from diffsight.app.match import EXAMPLE, LEARNT, Desk, Session, adopt, clear
+from diffsight.app.match import EXAMPLE, Desk
+from diffsight.app.match_state import LEARNT, Session, adopt, clear
 from diffsight.app.models import Models
 from diffsight.errors import InvalidInput
 from diffsight.world import make_pair, make_scene

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diffsight.app.match import LEARNT, Desk, Found, Session
+from diffsight.app.match import Desk
 from diffsight.app.match_results import Row, drawing, heat_maps, report, rows, status, table
+from diffsight.app.match_state import LEARNT, Found, Session
 from diffsight.app.models import Models
 from diffsight.draw import palette
 from diffsight.matching.rows import COLUMNS

@@ -9,25 +9,24 @@ import io
 import secrets
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from ..draw import panel_size
 from ..errors import InvalidInput
 from ..files import save_bytes
-from ..grid import Size
 from ..images import load_picture
 from ..matching.matcher import Source
-from ..matching.prompt import PromptEmbeddings, PromptSettings, locate, settings_for, steps
+from ..matching.prompt import PromptSettings, locate, settings_for, steps
 from ..types import Matches, Picture
 from ..world import RESERVED, make_pair, make_scene
 from .limits import MAX_POINTS, MAX_TARGETS
+from .match_state import LEARNT, REFINE, Found, Photo, Progress, Session, check_photos
 from .models import Models
 from .uploads import open_upload
 
@@ -37,107 +36,11 @@ EXAMPLE = (RESERVED + 777_002, RESERVED + 777_038, 256, "car")
 SIDE = 1024
 """Longest side at which a photo is read, pixels; places are as fine, and a click in a large photo takes no longer."""
 
-REFINE = {"quick": "plain", "arranged": "best"}
-"""How matches are read off, by method."""
-
-LEARNT = "learnt"
-"""The method that learns each point."""
-
 LEARNING: Mapping[str, Any] = {"rounds": 1}
 """Changes of a model's settings of learning: one embedding a point is five times as quick as five."""
 
 HEAT = 4
 """Pixels of the page that share one value of a score map, along a side."""
-
-
-@dataclass(frozen=True, eq=False)
-class Photo:
-    """A photo that a visitor has before them.
-
-    Attributes:
-        picture: the photo, reduced to ``SIDE``; it bears the photo's name.
-        size: (height, width) as it was sent.
-        file: the photo as the page shows it, JPEG; it is deleted with the photo.
-        readings: what networks saw in it, by model; filled when first asked for.
-        prompts: what was learnt of its points, by model and place; filled likewise.
-    """
-
-    picture: Picture
-    size: Size
-    file: Path
-    readings: dict[str, Source] = field(default_factory=dict)
-    prompts: dict[tuple[str, float, float], PromptEmbeddings] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """As it was sent."""
-        return self.picture.name
-
-    @property
-    def scale(self) -> np.ndarray:
-        """(x, y) pixels of what is read for one of the photo as it was sent."""
-        return np.array(self.picture.size[::-1]) / self.size[::-1]
-
-
-@dataclass(frozen=True)
-class Found:
-    """Where the points are in one photo.
-
-    Attributes:
-        matches: of the points that were looked for, in pixels of the photos as they were sent.
-        alike: (rows, columns) how like each place is to the last point, over the whole photo; None if not asked.
-    """
-
-    matches: Matches
-    alike: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Session:
-    """What one visitor has before them.
-
-    Attributes:
-        left: the photo that is clicked.
-        targets: the photos that are searched.
-        points: (x, y) of each click in pixels of the left photo as it was sent, in their order.
-        found: where they are in each target; of the first so many points, while others are still to be learnt.
-        model: the name of the model.
-        method: a key of ``REFINE``, or ``LEARNT``.
-        alike: whether to show where else the last point looks alike.
-    """
-
-    left: Photo | None = None
-    targets: tuple[Photo, ...] = ()
-    points: tuple[tuple[float, float], ...] = ()
-    found: tuple[Found, ...] = ()
-    model: str = ""
-    method: str = "quick"
-    alike: bool = False
-
-    @property
-    def photos(self) -> tuple[Photo, ...]:
-        """All of them, the left one first."""
-        return (() if self.left is None else (self.left,)) + self.targets
-
-    @property
-    def known(self) -> int:
-        """How many of the points were looked for."""
-        return len(self.found[0].matches) if self.found else 0
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a long job is.
-
-    Attributes:
-        line: what it is doing.
-        share: of its work that is done, 0 to 1.
-        session: with all that is done so far.
-    """
-
-    line: str
-    share: float
-    session: Session
 
 
 class Desk:
@@ -222,7 +125,7 @@ class Desk:
     def find(self, session: Session) -> Session:
         """Look for all points; those that must be learnt are left to ``learn``."""
         count = 0 if session.method == "arranged" else min(session.known, len(session.points))
-        kept = tuple(_first(own, count) for own in session.found) if count else ()
+        kept = tuple(own.first(count) for own in session.found) if count else ()
         if session.left is None or not session.points or session.method == LEARNT:
             return replace(session, found=kept)
         pairs = zip(session.targets, kept or (None,) * len(session.targets), strict=True)
@@ -255,7 +158,7 @@ class Desk:
                 found.append(self._locate(session, point, left, target))
                 done += 1
             earlier = session.found or (None,) * len(found)
-            joined = (_append(one, own) for one, own in zip(earlier, found, strict=True))
+            joined = (own.after(one) for one, own in zip(earlier, found, strict=True))
             session = replace(session, found=tuple(joined))
             yield Progress(f"Found point {number}", done / total, session)
 
@@ -288,7 +191,7 @@ class Desk:
         found = kept
         if len(new):
             matches, _ = matcher.find(replace(source, points=new), reading)
-            found = _append(kept, Found(_as_sent(matches, left, target)))
+            found = Found(_as_sent(matches, left, target)).after(kept)
         assert found is not None  # there is a point, new or kept
         alike = None
         if session.alike:
@@ -318,51 +221,6 @@ class Desk:
         photo = Photo(small, picture.size, file)
         weakref.finalize(photo, partial(file.unlink, missing_ok=True))
         return photo
-
-
-def check_photos(session: Session) -> Photo:
-    """The left photo, once it is sure that there are targets, too.
-
-    Raises:
-        InvalidInput: if one is missing.
-    """
-    if session.left is None or not session.targets:
-        missing = "to click" if session.left is None else "to search"
-        raise InvalidInput(f"there is no photo {missing} yet; choose one, or try the example")
-    return session.left
-
-
-def adopt(session: Session, learnt: Session) -> Session:
-    """Take over what a long job has found, as far as its photos, model and points are still there."""
-    same = (session.left, session.targets, session.model, session.method) == (
-        learnt.left,
-        learnt.targets,
-        learnt.model,
-        learnt.method,
-    )
-    agreed = [mine == own for mine, own in zip(session.points, learnt.points[: learnt.known], strict=False)]
-    count = agreed.index(False) if False in agreed else len(agreed)
-    if not same or count <= session.known:
-        return session
-    return replace(session, found=tuple(_first(own, count) for own in learnt.found))
-
-
-def clear(session: Session) -> Session:
-    """Take all points back; the photos stay."""
-    return replace(session, points=(), found=())
-
-
-def _first(found: Found, count: int) -> Found:
-    """The first so many matches; the map is of the last one only."""
-    if count == len(found.matches):
-        return found
-    return Found(found.matches[:count])
-
-
-def _append(earlier: Found | None, found: Found) -> Found:
-    if earlier is None:
-        return found
-    return replace(found, matches=Matches.join([earlier.matches, found.matches]))
 
 
 def _as_sent(matches: Matches, left: Photo, target: Photo) -> Matches:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ..draw import Panel, draw_heat, draw_panels
 from ..matching.rows import CONVENTION, match_row
-from .match import LEARNT, Session, check_photos
+from .match_state import LEARNT, Session, check_photos
 
 
 class Row(NamedTuple):

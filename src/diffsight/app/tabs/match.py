@@ -10,9 +10,11 @@ from typing import Any
 import gradio as gr
 
 from ...errors import DiffsightError
-from .. import match, match_results
+from .. import match_results
 from ..limits import KEPT, MAX_TARGETS
-from ..match import LEARNT, Desk, Progress, Session
+from ..match import Desk
+from ..match_state import LEARNT, Progress, Session, adopt
+from ..match_state import clear as clear_points
 from ..models import Models
 from ..wires import Wires, offer, warn
 from .match_photos import photos_html, photos_part
@@ -133,7 +135,7 @@ def lay_out(models: Models, folder: Path) -> None:
     wires.connect(method.input, desk.choose_method, method)
     wires.connect(alike.input, desk.show_alike, alike)
     wires.connect(undo.click, desk.undo)
-    wires.connect(clear.click, match.clear)
+    wires.connect(clear.click, clear_points)
     _connect_learning(desk, wires, learn, cancel, progress, running)
     _connect_files(folder, session, buttons, file)
 
@@ -144,11 +146,12 @@ def _connect_learning(
     """Learning runs beside the quick buttons; what it has found is taken over at its end, or when it is cancelled."""
     learnt = gr.State(Session(), time_to_live=KEPT)
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    alone = {"concurrency_id": "prompt", "concurrency_limit": 1}
 
     def work(now: Session) -> Iterator[list[Any]]:
         try:
             for step in desk.learn(now):
-                yield [step.session, _bar(step)]
+                yield [step.session, _bar(step), gr.Row(visible=True)]  # a job cancelled before may hide it late
         except DiffsightError as error:
             warn(error)
 
@@ -159,10 +162,12 @@ def _connect_learning(
         return [gr.Row(visible=False), Session()]
 
     started = learn.click(start, wires.state, [running, progress], queue=False, **quiet)
-    job = started.then(work, wires.state, [learnt, progress], concurrency_id="prompt", concurrency_limit=1, **quiet)
+    job = started.then(
+        work, wires.state, [learnt, progress, running], concurrency_id="prompt", concurrency_limit=1, **quiet
+    )
     for ended in (
-        wires.connect(job.then, match.adopt, learnt),
-        wires.connect(cancel.click, match.adopt, learnt, cancels=job),
+        wires.connect(job.then, adopt, learnt),
+        wires.connect(cancel.click, adopt, learnt, cancels=job),
     ):
         ended.then(stop, None, [running, learnt], queue=False, **quiet)
 

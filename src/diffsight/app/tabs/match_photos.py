@@ -17,8 +17,8 @@ from PIL import Image
 
 from ...draw import panel_size, segment_colours
 from ...grid import Points
-from ..match import Photo, Session
 from ..match_results import heat_maps
+from ..match_state import Photo, Session
 
 KEYS = "Click a spot; by keyboard, move the cross with the arrow keys and press Enter."
 
