@@ -146,7 +146,6 @@ def _connect_learning(
     """Learning runs beside the quick buttons; what it has found is taken over at its end, or when it is cancelled."""
     learnt = gr.State(Session(), time_to_live=KEPT)
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    alone = {"concurrency_id": "prompt", "concurrency_limit": 1}
 
     def work(now: Session) -> Iterator[list[Any]]:
         try:
