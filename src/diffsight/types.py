@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -171,6 +171,22 @@ class Matches:
         mutual = None if self.mutual is None else self.mutual[keep]
         confidence = None if self.confidence is None else self.confidence[keep]
         return Matches(self.query[keep], self.matched[keep], self.score[keep], mutual, confidence)
+
+    @classmethod
+    def join(cls, several: Sequence[Matches]) -> Matches:
+        """Matches of one pair of photos one after the other; what was not asked of some is left out."""
+        query, matched, score = (
+            np.concatenate([getattr(own, name) for own in several]) for name in ("query", "matched", "score")
+        )
+        mutual = [own.mutual for own in several if own.mutual is not None]
+        confidence = [own.confidence for own in several if own.confidence is not None]
+        return cls(
+            query,
+            matched,
+            score,
+            np.concatenate(mutual) if len(mutual) == len(several) else None,
+            np.concatenate(confidence) if len(confidence) == len(several) else None,
+        )
 
     @property
     def one_way(self) -> npt.NDArray[np.bool_]:

@@ -79,16 +79,18 @@ class Browser:
         return tuple(self.value(script))
 
     def press(self, selector: str) -> None:
-        """Click the middle of an element, once it is there and lies still."""
+        """Click the middle of an element, once it is there, at rest and in front."""
         self.wait(f"!!document.querySelector('{selector}')")
-        places = [self.place(selector, 0.5, 0.5)]
+        seen: list[tuple[float, float]] = []
 
-        def settled() -> bool:
-            places.append(self.place(selector, 0.5, 0.5))
-            return places[-1] == places[-2]
+        def at_rest() -> bool:
+            seen.append(self.place(selector, 0.5, 0.5))
+            x, y = seen[-1]
+            in_front = f"document.querySelector('{selector}').contains(document.elementFromPoint({x}, {y}))"
+            return seen[-5:] == [seen[-1]] * 5 and self.value(in_front)
 
-        _wait(settled, f"{selector} to lie still")
-        self.click(*places[-1])
+        _wait(at_rest, f"{selector} to stand still")
+        self.click(*seen[-1])
 
     def show_tab(self, name: str) -> None:
         """Choose a tab; the page may be visible for a while before its buttons answer."""

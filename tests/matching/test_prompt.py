@@ -26,6 +26,7 @@ from diffsight.matching.prompt import (
     optimise,
     read_released,
     settings_for,
+    steps,
     target_maps,
 )
 from diffsight.matching.prompt.frame import Frame, attention, seeded, start_range
@@ -200,6 +201,17 @@ def gradient(tiny, photo, rows, taps=None):
     points = torch.tensor([[20.0 + 9 * row, 50.0 + 5 * row] for row in rows])
     map_loss(maps, gaussian_target(points, 128, 7.0, {4, 8}), 128).sum().backward()
     return vectors.grad
+
+
+def test_learning_says_after_each_step_how_far_it_is(tiny, photo):
+    points, row = [(40.0, 30.0), (70.0, 50.0)], 1  # bytes, so that points are learnt one by one
+    told = list(steps(tiny, photo, points, SMALL, memory=row))
+    assert [step.number for step in told] == [1, 2, 3, 4, 5, 6]
+    assert {step.total for step in told} == {6}
+    assert [None if step.finished is None else len(step.finished) for step in told] == [None, None, 1, None, None, 2]
+    assert told[2].loss == pytest.approx(float(told[2].finished.losses.mean()), rel=1e-6)
+    whole = last(optimise(tiny, photo, points, SMALL, memory=row))
+    assert torch.equal(told[-1].finished.vectors, whole.vectors)
 
 
 def test_gradients_of_batched_rows_equal_those_of_single_rows(tiny, photo):

@@ -36,6 +36,9 @@ MAX_NAME = 60
 MAX_PHOTOS = 100
 """That one visitor has labelled at once."""
 
+MAX_TARGETS = 8
+"""Photos that are searched at once for the points of another."""
+
 MAX_VISITORS = 20
 """Whose photos are held at once; the one who was away longest starts anew."""
 

@@ -1,213 +1,236 @@
-"""What the buttons of the tab Match do: two photos, clicks on the left one, points on both.
+"""What the buttons of the tab Match do: clicks on one photo, points on others.
 
 A visitor's state is one frozen ``Session``; every button makes a new one of it. Nothing here knows of the web.
 """
 
 from __future__ import annotations
 
-import csv
 import io
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import secrets
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from ..draw import draw_spots, panel_size, segment_colours
+from ..draw import panel_size
 from ..errors import InvalidInput
-from ..grid import Size
+from ..files import save_bytes
 from ..images import load_picture
 from ..matching.matcher import Source
+from ..matching.prompt import PromptSettings, locate, settings_for, steps
 from ..types import Matches, Picture
-from ..world import RESERVED, make_pair
-from .limits import MAX_POINTS
+from ..world import RESERVED, make_pair, make_scene
+from .limits import MAX_POINTS, MAX_TARGETS
+from .match_state import LEARNT, REFINE, Found, Photo, Progress, Session, check_photos
 from .models import Models
 from .uploads import open_upload
 
-EXAMPLE = (RESERVED + 777_002, 256, "car")
-"""Seed, side and kind of the pair of pictures that is built in."""
+EXAMPLE = (RESERVED + 777_002, RESERVED + 777_038, 256, "car")
+"""Seed of a pair of pictures, seed of a third one, side and kind: the photos that are built in."""
 
 SIDE = 1024
 """Longest side at which a photo is read, pixels; places are as fine, and a click in a large photo takes no longer."""
 
-SPOT = 30
-"""Side of a dot, pixels."""
+LEARNING: Mapping[str, Any] = {"rounds": 1}
+"""Changes of a model's settings of learning: one embedding a point is five times as quick as five."""
 
-
-@dataclass(frozen=True)
-class Photo:
-    """A photo that was read.
-
-    Attributes:
-        size: (height, width) as it was sent.
-        source: what the network saw in it, reduced to ``SIDE``.
-        shown: the photo at the size it has on the page.
-    """
-
-    size: Size
-    source: Source
-    shown: Image.Image
-
-    @property
-    def page_scale(self) -> np.ndarray:
-        """(x, y) pixels of the page for one of the photo as it was sent."""
-        return np.array(self.shown.size) / self.size[::-1]
-
-    @property
-    def read_scale(self) -> np.ndarray:
-        """(x, y) pixels of what was read for one of the photo as it was sent."""
-        return np.array(self.source.picture.size[::-1]) / self.size[::-1]
-
-
-@dataclass(frozen=True)
-class Session:
-    """What one visitor has before them.
-
-    Attributes:
-        left: the photo that is clicked.
-        right: the photo that is searched.
-        found: the match of each click, in their order, in pixels of the photos as they were sent.
-    """
-
-    left: Photo | None = None
-    right: Photo | None = None
-    found: tuple[Matches, ...] = ()
-
-
-class Row(NamedTuple):
-    """A point in the table: pixels of the photos as they were sent, confidence 0 to 1 if it is known."""
-
-    point: int
-    confidence: float | None
-    both_ways: bool
-    left_x: float
-    left_y: float
-    right_x: float
-    right_y: float
-
-    @property
-    def sure(self) -> str:
-        """The confidence in per cent."""
-        return "-" if self.confidence is None else f"{self.confidence:.0%}"
+HEAT = 4
+"""Pixels of the page that share one value of a score map, along a side."""
 
 
 class Desk:
-    """What the buttons do with a model.
+    """What the buttons do.
 
     Args:
         models: shared by all visitors.
+        folder: for the photos that the page shows.
+        learning: changes of a model's ``PromptSettings``.
     """
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, folder: Path, learning: Mapping[str, Any] = LEARNING) -> None:
         self.models = models
+        self.folder = folder
+        self.learning = learning
 
     def choose_left(self, session: Session, path: str) -> Session:
-        """Read the photo that will be clicked; earlier points are gone."""
-        return replace(session, left=self._read(open_upload(Path(path))), found=())
+        """Take the photo that will be clicked; earlier points are gone."""
+        return replace(session, left=self._photo(open_upload(Path(path)), Path(path).name), points=(), found=())
 
-    def choose_right(self, session: Session, path: str) -> Session:
-        """Read the photo that will be searched; earlier points are gone."""
-        return replace(session, right=self._read(open_upload(Path(path))), found=())
-
-    def example(self, session: Session) -> Session:
-        """Take the built-in pair of pictures."""
-        seed, side, kind = EXAMPLE
-        pair = make_pair(seed, side, kind=kind)
-        left, right = (self._read(load_picture(scene.image)) for scene in (pair.source, pair.target))
-        return Session(left, right)
-
-    def click(self, session: Session, place: tuple[float, float]) -> Session:
-        """Find the point of a click in the right photo.
-
-        Args:
-            session: with both photos.
-            place: (x, y) of the click in pixels of the left photo as it is shown.
+    def choose_targets(self, session: Session, paths: Sequence[str]) -> Session:
+        """Take the photos that will be searched, in place of earlier ones; the points stay.
 
         Raises:
-            InvalidInput: if a photo is missing, or there are ``MAX_POINTS`` already.
+            InvalidInput: for more than ``MAX_TARGETS``.
         """
-        if session.left is None or session.right is None:
-            side = "left" if session.left is None else "right"
-            raise InvalidInput(f"there is no photo on the {side} yet; choose one, or try the example")
-        if len(session.found) == MAX_POINTS:
-            raise InvalidInput(f"there are {MAX_POINTS} points, as many as fit; undo or clear some")
-        left, right = session.left, session.right
-        point = left.source.reading.fit.check_points([place / left.page_scale * left.read_scale])
-        with self.models.lock:
-            found, _ = self.models.matcher().find(replace(left.source, points=point), right.source.reading)
-        found = replace(found, query=found.query / left.read_scale, matched=found.matched / right.read_scale)
-        return replace(session, found=(*session.found, found))
+        if len(paths) > MAX_TARGETS:
+            raise InvalidInput(f"{len(paths)} photos are too many to search at once; choose up to {MAX_TARGETS}")
+        names = _different([Path(path).name for path in paths])
+        photos = [self._photo(open_upload(Path(path)), name) for path, name in zip(paths, names, strict=True)]
+        return replace(session, targets=tuple(photos), found=())
 
-    def _read(self, picture: Picture) -> Photo:
-        image = Image.fromarray(picture.array())
-        shown = image.resize(panel_size(picture), Image.Resampling.LANCZOS)
-        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-        with self.models.lock:
-            source = self.models.matcher().source(np.asarray(image))
-        return Photo(picture.size, source, shown)
-
-
-def undo(session: Session) -> Session:
-    """Take the last point back."""
-    return replace(session, found=session.found[:-1])
-
-
-def clear(session: Session) -> Session:
-    """Take all points back; the photos stay."""
-    return replace(session, found=())
-
-
-def draw(session: Session) -> tuple[Image.Image | None, Image.Image | None]:
-    """Both photos with their points; pale where the match does not lead back."""
-    faint = np.array([bool(one.one_way[0]) for one in session.found])
-    left = _marked(session.left, session, lambda one: one.query, None)
-    return left, _marked(session.right, session, lambda one: one.matched, faint)
-
-
-def _marked(
-    photo: Photo | None, session: Session, place: Callable[[Matches], np.ndarray], faint: np.ndarray | None
-) -> Image.Image | None:
-    if photo is None:
-        return None
-    sheet = photo.shown.copy()
-    points = np.array([place(one)[0] for one in session.found]).reshape(-1, 2) * photo.page_scale
-    draw_spots(sheet, points, segment_colours(len(points)), faint, side=SPOT)
-    return sheet
-
-
-def status(session: Session) -> str:
-    """What there is to see, or to do next, in one line."""
-    if session.left is None and session.right is None:
-        return "Choose two photos, or try the example."
-    if session.left is None or session.right is None:
-        return f"Now choose the photo on the {'left' if session.left is None else 'right'}."
-    if not session.found:
-        return "Click a spot in the left photo."
-    row = rows(session)[-1]
-    sure = "" if row.confidence is None else f", {row.sure} sure"
-    doubt = "" if row.both_ways else "; doubtful: searched from there, it is found elsewhere (drawn pale)"
-    return f"Point {row.point}: found at {row.right_x:.0f}, {row.right_y:.0f}{sure}{doubt}."
-
-
-def rows(session: Session) -> list[Row]:
-    """One row a point, in the order of the clicks."""
-    return [
-        Row(
-            number,
-            None if one.confidence is None else round(float(one.confidence[0]), 3),
-            not one.one_way[0],
-            *(round(float(value), 1) for value in (*one.query[0], *one.matched[0])),
+    def example(self, session: Session) -> Session:
+        """Take the built-in pictures."""
+        seed, third, side, kind = EXAMPLE
+        pair = make_pair(seed, side, kind=kind)
+        scenes = (pair.source, pair.target, make_scene(third, side, kinds=(kind,)))
+        names = [f"{kind} {number}.png" for number in (1, 2, 3)]
+        left, *targets = (
+            self._photo(load_picture(scene.image), name) for scene, name in zip(scenes, names, strict=True)
         )
-        for number, one in enumerate(session.found, start=1)
+        return replace(session, left=left, targets=tuple(targets), points=(), found=())
+
+    def choose_model(self, session: Session, name: str) -> Session:
+        """Look with another model, once the photos are read by it (``read``, ``find``)."""
+        if name not in self.models.names:
+            raise InvalidInput(f"there is no model {name!r} here; choose one of {', '.join(self.models.names)}")
+        return replace(session, model=name, found=())
+
+    def choose_method(self, session: Session, name: str) -> Session:
+        """Find the points in another way."""
+        if name not in (*REFINE, LEARNT):
+            raise InvalidInput(f"there is no method {name!r}; choose one of {', '.join(REFINE)}, {LEARNT}")
+        return self.find(replace(session, method=name, found=()))
+
+    def show_alike(self, session: Session, alike: bool) -> Session:
+        """Show where else the last point looks alike, or do not."""
+        return self.find(replace(session, alike=alike))
+
+    def click(self, session: Session, place: tuple[float, float]) -> Session:
+        """Add a point, and find it.
+
+        Args:
+            session: with both kinds of photos.
+            place: (x, y) within the left photo, 0 to 1.
+
+        Raises:
+            InvalidInput: if a photo is missing, the place is outside, or there are ``MAX_POINTS`` already.
+        """
+        left = check_photos(session)
+        if not all(0 <= share <= 1 for share in place):
+            raise InvalidInput(f"({place[0]:.2f}, {place[1]:.2f}) lies outside the photo; click into it")
+        if len(session.points) == MAX_POINTS:
+            raise InvalidInput(f"there are {MAX_POINTS} points, as many as fit; undo or clear some")
+        height, width = left.size
+        return self.find(replace(session, points=(*session.points, (place[0] * width, place[1] * height))))
+
+    def undo(self, session: Session) -> Session:
+        """Take the last point back."""
+        return self.find(replace(session, points=session.points[:-1]))
+
+    def find(self, session: Session) -> Session:
+        """Look for all points; those that must be learnt are left to ``learn``."""
+        count = 0 if session.method == "arranged" else min(session.known, len(session.points))
+        kept = tuple(own.first(count) for own in session.found) if count else ()
+        if session.left is None or not session.points or session.method == LEARNT:
+            return replace(session, found=kept)
+        pairs = zip(session.targets, kept or (None,) * len(session.targets), strict=True)
+        return replace(session, found=tuple(self._find(session, session.left, *pair) for pair in pairs))
+
+    def read(self, session: Session) -> Iterator[str]:
+        """Have the model read all photos, as finding would on its own; says before each which one it is."""
+        waiting = [photo for photo in session.photos if self._model(session) not in photo.readings]
+        for number, photo in enumerate(waiting, start=1):
+            yield f"Reading photo {number} of {len(waiting)}..."
+            self._source(session, photo)
+
+    def learn(self, session: Session) -> Iterator[Progress]:
+        """Learn the points that are still to be found, one after the other, and find them.
+
+        Raises:
+            InvalidInput: if a photo is missing, or the model cannot learn.
+        """
+        left = check_photos(session)
+        settings = settings_for(self.models.backbone(self._model(session)).card, **self.learning)
+        total = (settings.steps + len(session.targets)) * (len(session.points) - session.known)
+        done = 0
+        for number, point in list(enumerate(session.points, start=1))[session.known :]:
+            for taken in self._learn(session, left, point, settings):
+                yield Progress(f"Learning point {number}: step {taken} of {settings.steps}", done / total, session)
+                done += 1
+            found = []
+            for target in session.targets:
+                yield Progress(f"Looking for point {number} in {target.name}", done / total, session)
+                found.append(self._locate(session, point, left, target))
+                done += 1
+            earlier = session.found or (None,) * len(found)
+            joined = (own.after(one) for one, own in zip(earlier, found, strict=True))
+            session = replace(session, found=tuple(joined))
+            yield Progress(f"Found point {number}", done / total, session)
+
+    def _learn(
+        self, session: Session, left: Photo, point: tuple[float, float], settings: PromptSettings
+    ) -> Iterator[int]:
+        """The numbers of the steps as they are taken; none for a point that was learnt before."""
+        key = (self._model(session), *point)
+        if key in left.prompts:
+            return
+        backbone = self.models.backbone(self._model(session))
+        for step in self.models.in_turns(steps(backbone, left.picture, [np.array(point) * left.scale], settings)):
+            if step.finished is not None:
+                left.prompts[key] = step.finished
+            yield step.number
+
+    def _locate(self, session: Session, point: tuple[float, float], left: Photo, target: Photo) -> Found:
+        model = self._model(session)
+        with self.models.lock:
+            located = locate(self.models.backbone(model), left.prompts[model, *point], target.picture)
+        return Found(_as_sent(located.matches, left, target), located.maps[0])
+
+    def _find(self, session: Session, left: Photo, target: Photo, kept: Found | None) -> Found:
+        """All points in a target; those that are kept are not looked for again."""
+        matcher = self.models.matcher(self._model(session), REFINE[session.method])
+        reading = self._source(session, target).reading
+        source = self._source(session, left)
+        points = source.reading.fit.check_points(np.array(session.points) * left.scale)
+        new = points[len(kept.matches) if kept else 0 :]
+        found = kept
+        if len(new):
+            matches, _ = matcher.find(replace(source, points=new), reading)
+            found = Found(_as_sent(matches, left, target)).after(kept)
+        assert found is not None  # there is a point, new or kept
+        alike = None
+        if session.alike:
+            width, height = panel_size(target.picture)
+            alike = matcher.scores(source, reading, points[-1:], (-(-height // HEAT), -(-width // HEAT)))[0]
+        return replace(found, alike=alike)
+
+    def _source(self, session: Session, photo: Photo) -> Source:
+        """What the model saw in a photo; read now, if it was not yet."""
+        name = self._model(session)
+        if name not in photo.readings:
+            with self.models.lock:
+                photo.readings[name] = self.models.matcher(name).source(photo.picture)
+        return photo.readings[name]
+
+    def _model(self, session: Session) -> str:
+        return session.model or self.models.names[0]
+
+    def _photo(self, picture: Picture, name: str) -> Photo:
+        image = Image.fromarray(picture.array())
+        content = io.BytesIO()
+        image.resize(panel_size(picture), Image.Resampling.LANCZOS).save(content, "jpeg", quality=90)
+        file = self.folder.resolve() / f"{secrets.token_hex(16)}.jpg"
+        save_bytes(content.getvalue(), file)
+        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        small = replace(load_picture(np.asarray(image)), path=Path(name))
+        photo = Photo(small, picture.size, file)
+        weakref.finalize(photo, partial(file.unlink, missing_ok=True))
+        return photo
+
+
+def _as_sent(matches: Matches, left: Photo, target: Photo) -> Matches:
+    """From pixels of what was read to pixels of the photos as they were sent."""
+    return replace(matches, query=matches.query / left.scale, matched=matches.matched / target.scale)
+
+
+def _different(names: list[str]) -> list[str]:
+    """The names, with a number where one comes again."""
+    return [
+        name if name not in names[:i] else f"{Path(name).stem} ({names[:i].count(name) + 1}){Path(name).suffix}"
+        for i, name in enumerate(names)
     ]
-
-
-def table(session: Session) -> str:
-    """The rows as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Row._fields)
-    writer.writerows(rows(session))
-    return text.getvalue()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from threading import Lock
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from ..backbones.base import Backbone
 from ..backbones.registry import load
@@ -36,7 +36,7 @@ class Models:
         self.names = tuple(names)
         self.lock = Lock()
         self._backbones: dict[str, Backbone] = {}
-        self._matchers: dict[str, Matcher] = {}
+        self._matchers: dict[tuple[str, str], Matcher] = {}
         self.matcher()
 
     def backbone(self, name: str | None = None) -> Backbone:
@@ -46,23 +46,26 @@ class Models:
             self._backbones[name] = load(name)
         return self._backbones[name]
 
-    def matcher(self, name: str | None = None) -> Matcher:
-        """What finds points by that network or recipe."""
+    def matcher(self, name: str | None = None, refine: str = "plain") -> Matcher:
+        """What finds points by that network or recipe, and reads matches off by a preset; all presets share it."""
         name = name or self.names[0]
-        if name not in self._matchers:
+        if (name, "plain") not in self._matchers:
             alone = single(name) == name
-            self._matchers[name] = Matcher(self.backbone(name) if alone else name)
-        return self._matchers[name]
+            self._matchers[name, "plain"] = Matcher(self.backbone(name) if alone else name)
+        if (name, refine) not in self._matchers:
+            self._matchers[name, refine] = self._matchers[name, "plain"].refined(refine)
+        return self._matchers[name, refine]
 
     def tracker(self, name: str | None = None) -> Tracker:
         """What follows objects and points by that network."""
         return Tracker(self.backbone(name), batch=FRAMES_AT_ONCE)
 
     def in_turns(self, work: Iterator[Item]) -> Iterator[Item]:
-        """What a long job gives, one after the other; between two of them others may run a network."""
+        """What long work gives, piece by piece; each is made while holding the lock, which is free between two."""
+        end = object()
         while True:
             with self.lock:
-                item = next(work, None)
-            if item is None:
+                item = next(work, end)
+            if item is end:
                 return
-            yield item
+            yield cast(Item, item)

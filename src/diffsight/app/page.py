@@ -16,6 +16,7 @@ CSS = """
 footer {display: none !important}
 .clicked img {cursor: crosshair}
 .flush .html-container {padding: 0}
+.unseen {display: none !important}
 .pending {opacity: 1 !important}  /* texts stay readable while work goes on */
 """
 

@@ -77,6 +77,7 @@ def _surroundings(host: str, folder: Path) -> dict[str, str]:
         "GRADIO_ANALYTICS_ENABLED": "False",
         "GRADIO_TEMP_DIR": str(folder / "files"),
         "no_proxy": ",".join(filter(None, direct)),  # it asks its own server whether it is up
+        "TQDM_DISABLE": "1",
     }
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import DiffsightError, InvalidInput
-from ..files import check_writable, file_digest, save_json
-from .inputs import CONVENTION, refuse_other_run
+from ..files import CONVENTION, check_writable, file_digest, save_json
+from .inputs import refuse_other_run
 from .options import Device, Dtype, Ensemble, Fitting, Model, Seed, Side, Stage, Store, Timestep
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InvalidInput
-from ..files import atomic, check_writable, save_json
+from ..files import CONVENTION, atomic, check_writable, save_json
 from .collect import Into, opener_of, refuse_other_model
-from .inputs import CONVENTION, parse_point
+from .inputs import parse_point
 from .options import Device
 from .tables import print_table
 

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInput, UnreadableFile
-from ..files import CONVENTION as CONVENTION  # commands take these two from here
-from ..files import file_digest as file_digest
+from ..files import file_digest as file_digest  # commands take it from here
 
 if TYPE_CHECKING:
     from ..readers import Reader

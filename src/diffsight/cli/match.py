@@ -15,8 +15,9 @@ import typer
 
 from ..changes import parse_changes
 from ..errors import InvalidInput
-from ..files import check_writable, save_json
-from .inputs import CONVENTION, Points, parse_point, read_points
+from ..files import CONVENTION, check_writable, save_json
+from ..matching.rows import COLUMNS, match_row
+from .inputs import Points, parse_point, read_points
 from .options import Change, Debias, Device, Dtype, Ensemble, Fitting, Prompt, Seed, Side, Stage, Store, Timestep
 
 if TYPE_CHECKING:
@@ -245,18 +246,7 @@ def _names(pictures: list[Picture]) -> list[str]:
 
 def _rows(item: _Found) -> list[dict[str, Any]]:
     return [
-        {
-            "target": str(item.picture.path),
-            "point": number,
-            "rank": rank,
-            "x": round(float(one.query[rank - 1, 0]), 3),
-            "y": round(float(one.query[rank - 1, 1]), 3),
-            "matched_x": float(one.matched[rank - 1, 0]),
-            "matched_y": float(one.matched[rank - 1, 1]),
-            "score": round(float(one.score[rank - 1]), 5),
-            "confidence": None if one.confidence is None else round(float(one.confidence[rank - 1]), 4),
-            "mutual": None if one.mutual is None else bool(one.mutual[rank - 1]),
-        }
+        match_row(str(item.picture.path), number, one, rank)
         for number, one in enumerate(item.best, start=1)
         for rank in range(1, len(one) + 1)
     ]
@@ -285,9 +275,6 @@ def _write(out: Path, source: Picture, found: list[_Found], rows: list[dict[str,
         writer.writeheader()
         writer.writerows(rows)
     save_json({"convention": CONVENTION, "matches": rows}, out / "matches.json")
-
-
-COLUMNS = ("target", "point", "rank", "x", "y", "matched_x", "matched_y", "score", "confidence", "mutual")
 
 
 def _print_table(rows: list[dict[str, Any]], out: Path, found: list[_Found]) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InvalidInput, UnreadableFile
-from ..files import check_writable, file_digest, save_json
-from .inputs import CONVENTION, collect, parse_box, parse_point, read_points
+from ..files import CONVENTION, check_writable, file_digest, save_json
+from .inputs import collect, parse_box, parse_point, read_points
 from .options import Device, Dtype, Model, Seed
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DiffsightError, InvalidInput
-from ..files import save_json
-from .inputs import CONVENTION
+from ..files import CONVENTION, save_json
 
 if TYPE_CHECKING:
     import numpy as np

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,16 @@ class Matcher:
         self.how = replace(how, flip=flip or how.flip)
         own = Calibrations.shipped(self.reader.name, self.reader.record)
         self.calibrations = own if calibrations is None else calibrations
+
+    def refined(self, preset: str) -> Matcher:
+        """A matcher for the same readings that reads matches off in another way.
+
+        Raises:
+            InvalidInput: for an unknown preset.
+        """
+        other = copy(self)
+        other.how = refinement(preset, self.reader.refine, flip=self.how.flip)
+        return other
 
     def read(self, photo: Any) -> tuple[Picture, Reading]:
         """Load a photo and read it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .embeddings import PromptEmbeddings, read_released
 from .finding import Located, layer_maps, locate, target_maps
-from .learning import optimise
+from .learning import Step, optimise, steps
 from .settings import PRESETS, Mode, PromptSettings, change, map_sides, settings_for
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Mode",
     "PromptEmbeddings",
     "PromptSettings",
+    "Step",
     "change",
     "layer_maps",
     "locate",
@@ -24,5 +25,6 @@ __all__ = [
     "optimise",
     "read_released",
     "settings_for",
+    "steps",
     "target_maps",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,23 @@ GRADIENT = 8
 """How many times the memory of a reading a pass takes whose activations are kept for its gradient."""
 
 
+@dataclass(frozen=True)
+class Step:
+    """How far learning has come.
+
+    Attributes:
+        number: steps done, of all points learnt so far.
+        total: steps in all.
+        loss: mean of the last step; NaN if there was none.
+        finished: all that is finished; None after a step that finished nothing.
+    """
+
+    number: int
+    total: int
+    loss: float
+    finished: PromptEmbeddings | None
+
+
 def optimise(
     backbone: Backbone,
     picture: Picture,
@@ -37,6 +54,31 @@ def optimise(
     memory: int = MEMORY,
 ) -> Iterator[PromptEmbeddings]:
     """Learn an embedding for each point of a photo; yields all that are finished, each time some are.
+
+    Shows its progress; see ``steps`` for what it takes and raises.
+    """
+    from tqdm import tqdm
+
+    with tqdm(desc="learning", unit="step", delay=2, leave=False) as bar:
+        for step in steps(backbone, picture, points, settings, region=region, known=known, memory=memory):
+            bar.total = step.total
+            bar.update(step.number - bar.n)
+            bar.set_postfix(loss=f"{step.loss:.5f}")
+            if step.finished is not None:
+                yield step.finished
+
+
+def steps(
+    backbone: Backbone,
+    picture: Picture,
+    points: npt.ArrayLike,
+    settings: PromptSettings = PRESETS["default"],
+    *,
+    region: npt.NDArray[np.bool_] | None = None,
+    known: PromptEmbeddings | None = None,
+    memory: int = MEMORY,
+) -> Iterator[Step]:
+    """Learn an embedding for each point of a photo, and say after each step how far it is.
 
     Results do not depend on which points are learnt together, up to the rounding of batched arithmetic.
 
@@ -55,8 +97,6 @@ def optimise(
             photo, settings or network.
         DiffsightError: if the loss is no longer a number; what was yielded before is good.
     """
-    from tqdm import tqdm
-
     layers = check_settings(backbone, settings)
     frame = Frame(backbone, picture, settings)
     array = frame.fit.check_points(points)
@@ -89,17 +129,20 @@ def optimise(
         return PromptEmbeddings(np.array(kept), vectors, losses, settings, frame.digest, backbone.fingerprint, target)
 
     if done and not waiting:
-        yield finished()
+        yield Step(0, 0, float("nan"), finished())
     groups = [waiting[i : i + together] for i in range(0, len(waiting), together)]
-    with tqdm(total=len(groups) * settings.steps, desc="learning", unit="step", delay=2, leave=False) as bar:
-        for group in groups:
-            rows = [(point, turn) for point in group for turn in range(settings.rounds)]
-            start = torch.stack([start_vector(settings, frame.digest, point, turn, shape) for point, turn in rows])
-            vectors, losses = _descend(frame, rows, start, layers, mask, chunk, bar)
-            for i, point in enumerate(group):
+    total = len(groups) * settings.steps
+    for turned, group in enumerate(groups):
+        rows = [(point, turn) for point in group for turn in range(settings.rounds)]
+        start = torch.stack([start_vector(settings, frame.digest, point, turn, shape) for point, turn in rows])
+        descent = _descend(frame, rows, start, layers, mask, chunk)
+        for taken, (vectors, losses) in enumerate(descent, start=1):
+            last = taken == settings.steps
+            for i, point in enumerate(group if last else []):
                 own = slice(i * settings.rounds, (i + 1) * settings.rounds)
                 done[point] = vectors[own], losses[own]
-            yield finished()
+            number = turned * settings.steps + taken
+            yield Step(number, total, float(losses.mean()), finished() if last else None)
 
 
 def _descend(
@@ -109,15 +152,13 @@ def _descend(
     layers: Sequence[str],
     mask: Tensor | None,
     chunk: int,
-    bar: Any,
-) -> tuple[Tensor, Tensor]:
-    """Adam on some rows, ``chunk`` in a pass; returns their embeddings, and losses of the last step."""
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Adam on some rows, ``chunk`` in a pass; after each step their embeddings, and losses of the step."""
     settings, device = frame.settings, frame.backbone.device
     sizes = set(map_sides(frame.backbone, settings))
     vectors = start.to(device).requires_grad_()
     optimiser = torch.optim.Adam([vectors], lr=settings.rate)
     places = frame.to_frame(np.array([point for point, _ in rows]))
-    losses = torch.zeros(len(rows))
     for step in range(settings.steps):
         starts = [
             frame.draw(place, seeded(settings.seed, frame.digest, *row, step, "crop"))
@@ -158,9 +199,7 @@ def _descend(
             vectors.grad *= keep
         optimiser.step()
         optimiser.zero_grad()
-        bar.update()
-        bar.set_postfix(loss=f"{losses.mean():.5f}")
-    return vectors.detach().cpu(), losses
+        yield vectors.detach().cpu(), losses
 
 
 def start_vector(
