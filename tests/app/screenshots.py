@@ -17,8 +17,11 @@ from .browser import Browser
 
 def match(browser: Browser) -> None:
     """Three points."""
-    for x, y in ((0.2, 0.55), (0.45, 0.4), (0.75, 0.6)):
-        browser.click(*browser.place("#match-left img", x, y))
+    status = "document.querySelector('#match-status').innerText"
+    browser.wait(f"{status}.startsWith('Click a spot')")
+    for number, (x, y) in enumerate(((0.21, 0.55), (0.45, 0.42), (0.8, 0.6)), start=1):
+        browser.click(*browser.place("#match-photos .clicked", x, y))
+        browser.wait(f"{status}.startsWith('Point {number}: ')")
 
 
 def segment(browser: Browser) -> None:

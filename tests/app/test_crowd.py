@@ -32,8 +32,8 @@ def test_twenty_visitors(server, server_process):
         times = []
         while time.monotonic() < end:
             start = time.monotonic()
-            place = [100 + 9 * number, 150 + len(times) % 100]
-            visitors[number].send("left", "select", about={"index": place, "value": None})
+            place = {"x": 0.2 + 0.03 * number, "y": 0.3 + 0.004 * (len(times) % 100)}
+            visitors[number].send("match-photos", "mark", about=place)
             times.append(time.monotonic() - start)
             if len(times) % 20 == 0:
                 visitors[number].send("match-clear", "click")

@@ -24,7 +24,7 @@ class Visitor:
         self._events = config["dependencies"]
 
     def send(self, element: str, event: str, values: list[Any] | None = None, about: Any = None) -> list[Any]:
-        """Let an event happen, and wait for what it does.
+        """Let an event happen, and wait for what it does, and for what comes of that.
 
         Args:
             element: ``elem_id`` of the component.
@@ -37,12 +37,18 @@ class Visitor:
         """
         target = [self._named[element], event]
         found = next(one for one in self._events if target in one["targets"])
+        answer = self._call(found, target[0], values, about)
+        for then in (one for one in self._events if one["trigger_after"] == found["id"]):
+            self._call(then, target[0], None, None)
+        return answer
+
+    def _call(self, found: dict[str, Any], trigger: int, values: list[Any] | None, about: Any) -> list[Any]:
         body = {
             "data": [None] * len(found["inputs"]) if values is None else values,
             "event_data": about,
             "fn_index": found["id"],
             "session_hash": self.session,
-            "trigger_id": self._named[element],
+            "trigger_id": trigger,
         }
         event_id = self.client.post("queue/join", json=body).raise_for_status().json()["event_id"]
         with self.client.stream("GET", "queue/data", params={"session_hash": self.session}) as lines:
@@ -51,4 +57,4 @@ class Visitor:
                 if message.get("msg") == "process_completed" and message["event_id"] == event_id:
                     assert message["success"], message
                     return message["output"]["data"]
-        raise ConnectionError(f"the server went silent about {element}")
+        raise ConnectionError(f"the server went silent about {trigger}")

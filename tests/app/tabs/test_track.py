@@ -149,8 +149,8 @@ def test_another_visitor_matches_meanwhile(server, visitor, tmp_path):
         visitor.press("#track-example")
         visitor.wait(f"({PROGRESS} || '').startsWith('Frame 1 ')")
         other.press("#match-example")
-        other.wait("[...document.querySelectorAll('#left img, #right img')].filter(i => i.naturalWidth).length == 2")
-        other.click(*other.place("#left img", 0.5, 0.5))
+        other.wait("document.querySelector('#match-status').innerText.startsWith('Click a spot')")
+        other.click(*other.place("#match-photos .clicked", 0.5, 0.5))
         other.wait("document.querySelector('#match-status').innerText.startsWith('Point 1')")
         assert "Frame " in visitor.value(PROGRESS)  # it goes on
         open_tab(other)
