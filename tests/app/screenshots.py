@@ -10,16 +10,24 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from diffsight.app.match import EXAMPLE
 from diffsight.app.server import running
+from diffsight.world import make_pair
 
 from .browser import Browser
+
+MARKS = ("bumper", "tail", "roof rear")
+"""What is clicked in the example of the tab Match."""
 
 
 def match(browser: Browser) -> None:
     """Three points."""
     status = "document.querySelector('#match-status').innerText"
     browser.wait(f"{status}.startsWith('Click a spot')")
-    for number, (x, y) in enumerate(((0.21, 0.55), (0.45, 0.42), (0.8, 0.6)), start=1):
+    seed, _, side, kind = EXAMPLE
+    thing = make_pair(seed, side, kind=kind).source.objects[0]
+    for number, name in enumerate(MARKS, start=1):
+        x, y = thing.keypoints[thing.names.index(name)] / side
         browser.click(*browser.place("#match-photos .clicked", x, y))
         browser.wait(f"{status}.startsWith('Point {number}: ')")
 

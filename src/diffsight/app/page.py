@@ -15,7 +15,7 @@ TABS = {"Match": match, "Track": track, "Transfer": transfer}
 CSS = """
 footer {display: none !important}
 .clicked img {cursor: crosshair}
-.flush .html-container {padding: 0}
+.html-container {padding: 0 !important}
 .unseen {display: none !important}
 .pending {opacity: 1 !important}  /* texts stay readable while work goes on */
 """

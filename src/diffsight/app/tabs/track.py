@@ -92,7 +92,6 @@ def lay_out(models: Models, folder: Path) -> None:
                 css_template=SHEET_STYLE,
                 js_on_load=SCRIPT,
                 elem_id="track-sheet",
-                elem_classes=["flush"],
             )
             with gr.Row():
                 undo = gr.Button("Undo", elem_id="track-undo", min_width=80)
@@ -107,7 +106,6 @@ def lay_out(models: Models, folder: Path) -> None:
                 css_template=PROGRESS_STYLE,
                 js_on_load=None,
                 elem_id="track-progress",
-                elem_classes=["flush"],
                 visible=False,
             )
             with gr.Column(visible=False) as kept:
