@@ -1,12 +1,11 @@
-import os
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from diffsight.app.clips import EXAMPLE, example_clip, new_folder, open_clip, open_mask, open_photos, sweep
-from diffsight.app.limits import KEPT, MAX_CLIP_BYTES, MAX_FRAMES
+from diffsight.app.clips import EXAMPLE, example_clip, open_clip, open_mask, open_photos
+from diffsight.app.limits import MAX_CLIP_BYTES, MAX_FRAMES
 from diffsight.errors import InvalidInput
 from diffsight.video.frames import read_frames
 from diffsight.video.movies import video_writer
@@ -129,11 +128,3 @@ def test_the_example_is_the_worlds_clip(shelf):
     assert clip.count == len(frames) == len(scenes)
     assert all(np.array_equal(frame, scene.image) for frame, scene in zip(frames, scenes, strict=True))
     assert np.array_equal(mask, scenes[0].instances)
-
-
-def test_old_folders_are_swept_and_young_ones_stay(shelf):
-    with new_folder(shelf) as old, new_folder(shelf) as young:
-        pass
-    os.utime(old, (1, old.stat().st_mtime - 2 * KEPT - 10))
-    sweep(shelf)
-    assert list(shelf.iterdir()) == [young]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +19,8 @@ from ..video.labels import Mask
 from ..video.masks import load_mask
 from ..video.movies import open_video
 from ..world import RESERVED, make_clip
-from .limits import KEPT, MAX_CLIP_BYTES, MAX_FRAME_PIXELS, MAX_FRAMES
+from .limits import MAX_CLIP_BYTES, MAX_FRAME_PIXELS, MAX_FRAMES
+from .shelf import new_folder
 from .uploads import check_pixels
 
 EXAMPLE = (RESERVED + 777_015, 12, 240, 320)
@@ -50,26 +49,6 @@ class Clip:
     first: Picture
     count: int
     rate: Fraction
-
-
-@contextmanager
-def new_folder(shelf: Path) -> Iterator[Path]:
-    """Give a new folder of a name that nobody can guess; it goes again if the block fails, or is left midway."""
-    folder = shelf / secrets.token_hex(16)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
-def sweep(shelf: Path) -> None:
-    """Delete the folders of visitors who have not been heard of for long."""
-    oldest = time.time() - 2 * KEPT
-    for folder in shelf.glob("*"):
-        if folder.stat().st_mtime < oldest:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def open_clip(path: Path, shelf: Path) -> Clip:

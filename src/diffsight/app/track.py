@@ -23,10 +23,11 @@ from ..grid import Points
 from ..video import labels
 from ..video.labels import UNSEEN, Mask, Target
 from ..video.masks import davis_palette
-from .clips import Clip, example_clip, open_clip, open_mask, open_photos, sweep
+from .clips import Clip, example_clip, open_clip, open_mask, open_photos
 from .following import Result, follow
 from .limits import MAX_FRAMES, MAX_MARKS, MAX_OBJECTS
 from .models import Models
+from .shelf import sweep
 
 Tool = Literal["Box", "Brush", "Eraser", "Points"]
 TOOLS: tuple[Tool, ...] = ("Box", "Brush", "Eraser", "Points")

@@ -10,7 +10,6 @@ import filecmp
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,8 +28,9 @@ from ..transfer.carry import CarrySettings
 from ..transfer.work import Job, Labelled, Transfer
 from ..types import Picture
 from ..world import RESERVED, Scene, make_scene
-from .limits import KEPT, MAX_PHOTOS
+from .limits import MAX_PHOTOS
 from .models import Models
+from .shelf import new_folder, sweep
 from .uploads import measure_upload, open_upload, plain_name
 
 EXAMPLE = tuple(RESERVED + 777_100 + number for number in (1, 0, 2, 3, 4, 5, 6))
@@ -275,13 +275,9 @@ class Desk:
         """With a folder; those of visitors who are long gone are deleted."""
         if session.folder is not None and session.folder.exists():
             return session
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for old in self.folder.iterdir():
-            if old.stat().st_mtime < time.time() - 2 * KEPT:
-                shutil.rmtree(old, ignore_errors=True)
-        folder = self.folder / secrets.token_hex(16)
-        folder.mkdir()
-        return Session(folder, session.category)
+        sweep(self.folder)
+        with new_folder(self.folder) as folder:
+            return Session(folder, session.category)
 
     def _keep(self, session: Session, path: Path, size: Size) -> Sent:
         assert session.folder is not None

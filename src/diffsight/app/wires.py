@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
@@ -13,6 +12,7 @@ import gradio as gr
 
 from ..errors import DiffsightError
 from ..files import save_bytes
+from .shelf import new_folder, sweep
 
 State = TypeVar("State")
 Trigger = Callable[..., Any]
@@ -139,11 +139,12 @@ def offer(content: bytes | None, folder: Path, name: str) -> gr.DownloadButton:
 
     Args:
         content: of the file.
-        folder: gets a folder of a name that nobody can guess, with the file in it.
+        folder: gets a folder of a name that nobody can guess, with the file in it; those that are old are deleted.
         name: of the file.
     """
     if content is None:
         return gr.DownloadButton(value=None, interactive=False)
-    path = folder / secrets.token_hex(8) / name
-    save_bytes(content, path)
-    return gr.DownloadButton(value=str(path), interactive=True)
+    sweep(folder)
+    with new_folder(folder) as own:
+        save_bytes(content, own / name)
+    return gr.DownloadButton(value=str(own / name), interactive=True)
