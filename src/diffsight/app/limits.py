@@ -9,6 +9,9 @@ MAX_PIXELS = 20_000_000
 MAX_POINTS = 50
 """Of one pair of photos."""
 
+MAX_NAMES = 12
+"""That the parts of one photo may be called."""
+
 MAX_VISITORS = 20
 """Whose photos are held at once; the one who was away longest starts anew."""
 

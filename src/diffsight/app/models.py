@@ -9,6 +9,7 @@ from ..backbones.base import Backbone
 from ..backbones.registry import load
 from ..matching.matcher import Matcher
 from ..readers import single
+from ..segmentation.segmenter import KMeansSettings, Segmenter, Solver
 
 
 class Models:
@@ -32,6 +33,7 @@ class Models:
         self.lock = Lock()
         self._backbones: dict[str, Backbone] = {}
         self._matchers: dict[str, Matcher] = {}
+        self._segmenters: dict[Solver, Segmenter] = {}
         self.matcher()
 
     def backbone(self, name: str | None = None) -> Backbone:
@@ -48,3 +50,10 @@ class Models:
             alone = single(name) == name
             self._matchers[name] = Matcher(self.backbone(name) if alone else name)
         return self._matchers[name]
+
+    def segmenter(self, solver: Solver) -> Segmenter:
+        """What cuts photos in that way by the first network; k-means clusters features, as they are fast to cluster."""
+        if solver not in self._segmenters:
+            settings = KMeansSettings(of="features") if solver == "kmeans" else None
+            self._segmenters[solver] = Segmenter(self.backbone(), solver=solver, settings=settings)
+        return self._segmenters[solver]

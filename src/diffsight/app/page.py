@@ -8,9 +8,9 @@ import gradio as gr
 
 from .limits import KEPT, MAX_WAITING
 from .models import Models
-from .tabs import match
+from .tabs import match, segment
 
-TABS = {"Match": match}
+TABS = {"Match": match, "Segment": segment}
 
 CSS = "footer {display: none !important} .clicked img {cursor: crosshair}"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import secrets
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import gradio as gr
+from PIL import Image
 
 from ..errors import DiffsightError
 from ..files import save_bytes
@@ -35,7 +38,12 @@ class Wires(Generic[State]):
     queue: str = "quick"
 
     def connect(
-        self, trigger: Callable[..., Any], action: Callable[..., State], *inputs: Any, wait: bool = False
+        self,
+        trigger: Callable[..., Any],
+        action: Callable[..., State],
+        *inputs: Any,
+        wait: bool = False,
+        latest: bool = False,
     ) -> None:
         """Call ``action(state, *inputs)`` on an event.
 
@@ -44,12 +52,23 @@ class Wires(Generic[State]):
             action: makes the next state.
             inputs: components whose values it takes besides.
             wait: whether it takes so long that the page should say so.
+            latest: of events that come while one is worked on, only the last is taken.
         """
 
         def run(before: State, *values: Any) -> list[Any]:
             return self._attempt(lambda: action(before, *values))
 
-        self._listen(trigger, run, inputs, wait)
+        self._listen(trigger, run, inputs, wait, latest)
+
+    def connect_event(
+        self, trigger: Callable[..., Any], action: Callable[[State, gr.EventData], State], *, latest: bool = False
+    ) -> None:
+        """Call ``action(state, event)`` on an event that a custom part sends."""
+
+        def run(before: State, event: gr.EventData) -> list[Any]:
+            return self._attempt(lambda: action(before, event))
+
+        self._listen(trigger, run, (), False, latest)
 
     def connect_place(self, image: gr.Image, action: Callable[[State, tuple[float, float]], State]) -> None:
         """Call ``action(state, (x, y))`` on a click in a photo, in pixels of the photo as it is shown."""
@@ -68,7 +87,12 @@ class Wires(Generic[State]):
             return [gr.skip() for _ in (self.state, *self.outputs)]
 
     def _listen(
-        self, trigger: Callable[..., Any], run: Callable[..., Any], inputs: tuple[Any, ...], wait: bool
+        self,
+        trigger: Callable[..., Any],
+        run: Callable[..., Any],
+        inputs: tuple[Any, ...],
+        wait: bool,
+        latest: bool = False,
     ) -> None:
         trigger(
             run,
@@ -76,7 +100,7 @@ class Wires(Generic[State]):
             [self.state, *self.outputs],
             concurrency_id=self.queue,
             concurrency_limit=1,
-            trigger_mode="multiple",
+            trigger_mode="always_last" if latest else "multiple",
             show_progress="minimal" if wait else "hidden",
             api_visibility="private",
         )
@@ -108,6 +132,13 @@ def photo(name: str, label: str, alt: str, *, clicked: bool = False) -> tuple[gr
         alt_text=alt,
     )
     return upload, image
+
+
+def data_url(image: Image.Image) -> str:
+    """A picture as an address that holds it, for parts that draw on it."""
+    content = io.BytesIO()
+    image.save(content, "JPEG", quality=90)
+    return f"data:image/jpeg;base64,{b64encode(content.getvalue()).decode()}"
 
 
 def offer(content: bytes | None, folder: Path, name: str) -> gr.DownloadButton:
