@@ -266,11 +266,19 @@ def thickest(mask: npt.NDArray[np.bool_]) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def outline_path(mask: npt.NDArray[np.bool_], scale: float) -> str:
-    """The borders of a mask, holes included, as an SVG path; its pixels are ``scale`` units of the page wide."""
+def outline_path(mask: npt.NDArray[np.bool_], scale: float, tolerance: float = 0.0) -> str:
+    """The borders of a mask, holes included, as an SVG path.
+
+    Args:
+        mask: (H, W).
+        scale: units of the page for one pixel.
+        tolerance: how far the path may lie from the border, pixels; a short path needs few.
+    """
     import cv2
 
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    if tolerance:
+        contours = [cv2.approxPolyDP(ring, tolerance, closed=True) for ring in contours]
     rings = [((ring[:, 0] + 0.5) * scale).round(1).tolist() for ring in contours]
     return " ".join("M" + " L".join(f"{x:g},{y:g}" for x, y in ring) + "Z" for ring in rings)
 

@@ -79,9 +79,11 @@ class Browser:
         return tuple(self.value(script))
 
     def press(self, selector: str) -> None:
-        """Click the middle of an element, once it is there."""
+        """Click the middle of an element, once it is there and nothing lies over it."""
         self.wait(f"!!document.querySelector('{selector}')")
-        self.click(*self.place(selector, 0.5, 0.5))
+        x, y = self.place(selector, 0.5, 0.5)
+        self.wait(f"document.querySelector('{selector}').contains(document.elementFromPoint({x}, {y}))")
+        self.click(x, y)
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Press the mouse at one place, move it, release it at another, CSS pixels of the window."""
@@ -91,6 +93,11 @@ class Browser:
             x, y = (a + share * (b - a) for a, b in zip(start, end, strict=True))
             self._call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y, button="left", buttons=1)
         self._call("Input.dispatchMouseEvent", type="mouseReleased", x=end[0], y=end[1], **held)
+
+    def key(self, name: str) -> None:
+        """Press and release a key, such as Enter or ArrowRight."""
+        for kind in ("keyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, key=name, code=name)
 
     def pixel(self, selector: str, x: float, y: float) -> list[int]:
         """The colour of an image on the page, in its own pixels."""

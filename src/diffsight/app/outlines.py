@@ -11,6 +11,9 @@ from ..types import Segmentation
 COARSE = 4
 """Every such row and column is looked at to find where a name goes."""
 
+TOLERANCE = 1.0
+"""How far an outline may lie from the border of its part, pixels of the photo."""
+
 
 def outlines(found: Segmentation, lines: Sequence[str], clicks: str) -> str:
     """Draw each part as a path with a line of text, in pixels of the photo.
@@ -25,7 +28,7 @@ def outlines(found: Segmentation, lines: Sequence[str], clicks: str) -> str:
     for i, (line, colour) in enumerate(zip(map(escape, lines), segment_colours(len(found)), strict=True)):
         x, y = (COARSE * place for place in thickest(found.mask(i)[::COARSE, ::COARSE]))
         shapes.append(
-            f'<path d="{outline_path(found.mask(i), 1.0)}" style="--own: rgb{colour}" role="button" '
+            f'<path d="{outline_path(found.mask(i), 1.0, TOLERANCE)}" style="--own: rgb{colour}" role="button" '
             f'tabindex="{i and -1}" '
             f'aria-pressed="false" aria-label="{line}" data-x="{x / width:.4f}" data-y="{y / height:.4f}">'
             f"<title>{line}</title></path>"

@@ -12,7 +12,7 @@ from .tabs import match, segment
 
 TABS = {"Match": match, "Segment": segment}
 
-CSS = "footer {display: none !important} .clicked img {cursor: crosshair}"
+CSS = "footer {display: none !important} .clicked img {cursor: crosshair} .flush {padding: 0 !important}"
 
 
 def theme() -> gr.themes.Base:

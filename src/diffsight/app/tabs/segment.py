@@ -54,8 +54,8 @@ def lay_out(models: Models, folder: Path) -> None:
     status = gr.Markdown(desk.status(start), elem_id="segment-status")
     with gr.Row(visible=False) as bench:
         with gr.Column(scale=3, min_width=280):
-            stage = _stage()
             sliders = {solver: _slider(solver, start) for solver in desk.solvers}
+            stage = _stage()
         with gr.Column(scale=2, min_width=260):
             names = gr.Textbox(
                 label="Names that parts may have", info="words with commas between", placeholder=EXAMPLE_NAMES,
@@ -103,6 +103,7 @@ def _stage() -> gr.HTML:
         css_template=(here / "segment.css").read_text(),
         js_on_load=(here / "segment.js").read_text(),
         elem_id="segment-stage",
+        elem_classes=["flush"],
         photo=BLANK,
         hint="",
     )
