@@ -248,15 +248,39 @@ def draw_overlay(
 
 def _write_name(image: Image.Image, name: str, mask: npt.NDArray[np.bool_]) -> None:
     """Write a name where the mask is thickest."""
-    from scipy.ndimage import distance_transform_edt
-
-    depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    y, x = divmod(float(depth.argmax()), float(depth.shape[1]))
+    x, y = thickest(mask)
     pen = ImageDraw.Draw(image)
     font = ImageFont.load_default(14)
     half = font.getlength(name) / 2 + 2
     x = min(max(x, half), max(half, image.width - half))
     pen.text((x, y), name, fill="white", stroke_width=2, stroke_fill="black", font=font, anchor="mm")
+
+
+def thickest(mask: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """The pixel (x, y) of an (H, W) mask that is farthest from its border."""
+    import cv2
+
+    padded = np.pad(mask, 1).astype(np.uint8)
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    y, x = divmod(int(depth.argmax()), depth.shape[1])
+    return float(x), float(y)
+
+
+def outline_path(mask: npt.NDArray[np.bool_], scale: float, tolerance: float = 0.0) -> str:
+    """The borders of a mask, holes included, as an SVG path.
+
+    Args:
+        mask: (H, W).
+        scale: units of the page for one pixel.
+        tolerance: how far the path may lie from the border, pixels; a short path needs few.
+    """
+    import cv2
+
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    if tolerance:
+        contours = [cv2.approxPolyDP(ring, tolerance, closed=True) for ring in contours]
+    rings = [((ring[:, 0] + 0.5) * scale).round(1).tolist() for ring in contours]
+    return " ".join("M" + " L".join(f"{x:g},{y:g}" for x, y in ring) + "Z" for ring in rings)
 
 
 def draw_sheet(

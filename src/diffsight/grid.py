@@ -69,6 +69,11 @@ class Fit:
         scale_x, scale_y = network[1] / width, network[0] / height
         return cls(original, network, (scale_x, scale_y), (-left * scale_x, -top * scale_y))
 
+    def resized(self, original: Size) -> Fit:
+        """The same layout of the same photo at another size, (height, width)."""
+        ratio_y, ratio_x = (old / new for old, new in zip(self.original, original, strict=True))
+        return Fit(original, self.network, (self.scale[0] * ratio_x, self.scale[1] * ratio_y), self.offset)
+
     @property
     def content(self) -> tuple[int, int, int, int]:
         """Rows and columns (top, bottom, left, right) of the network's input that show the photo."""

@@ -111,6 +111,11 @@ class Browser:
             self._call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y, button="left", buttons=1)
         self._call("Input.dispatchMouseEvent", type="mouseReleased", x=end[0], y=end[1], **held)
 
+    def key(self, name: str) -> None:
+        """Press and release a key, such as Enter or ArrowRight."""
+        for kind in ("keyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, key=name, code=name)
+
     def pixel(self, selector: str, x: float, y: float) -> list[int]:
         """The colour of an image on the page, in its own pixels."""
         return self.value(
@@ -119,11 +124,6 @@ class Browser:
             f"return [...p.getImageData({round(x)}, {round(y)}, 1, 1).data].slice(0, 3) }})"
             f"(document.querySelector('{selector}'))"
         )
-
-    def key(self, name: str) -> None:
-        """Press and release a key, such as ``ArrowLeft``, where the focus is."""
-        for kind in ("rawKeyDown", "keyUp"):
-            self._call("Input.dispatchKeyEvent", type=kind, key=name, code=name)
 
     def upload(self, selector: str, *files: Path) -> None:
         """Give files to a field for files."""

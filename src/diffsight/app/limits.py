@@ -39,6 +39,9 @@ MAX_PHOTOS = 100
 MAX_TARGETS = 8
 """Photos that are searched at once for the points of another."""
 
+MAX_NAMES = 12
+"""That the parts of one photo may be called."""
+
 MAX_VISITORS = 20
 """Whose photos are held at once; the one who was away longest starts anew."""
 

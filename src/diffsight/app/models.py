@@ -10,6 +10,7 @@ from ..backbones.base import Backbone
 from ..backbones.registry import load
 from ..matching.matcher import Matcher
 from ..readers import single
+from ..segmentation.segmenter import KMeansSettings, Segmenter, Solver
 from ..video.tracker import Tracker
 from .limits import FRAMES_AT_ONCE
 
@@ -37,6 +38,7 @@ class Models:
         self.lock = Lock()
         self._backbones: dict[str, Backbone] = {}
         self._matchers: dict[tuple[str, str], Matcher] = {}
+        self._segmenters: dict[Solver, Segmenter] = {}
         self.matcher()
 
     def backbone(self, name: str | None = None) -> Backbone:
@@ -55,6 +57,13 @@ class Models:
         if (name, refine) not in self._matchers:
             self._matchers[name, refine] = self._matchers[name, "plain"].refined(refine)
         return self._matchers[name, refine]
+
+    def segmenter(self, solver: Solver) -> Segmenter:
+        """What cuts photos in that way by the first network; k-means clusters features, as they are fast to cluster."""
+        if solver not in self._segmenters:
+            settings = KMeansSettings(of="features") if solver == "kmeans" else None
+            self._segmenters[solver] = Segmenter(self.backbone(), solver=solver, settings=settings)
+        return self._segmenters[solver]
 
     def tracker(self, name: str | None = None) -> Tracker:
         """What follows objects and points by that network."""

@@ -8,13 +8,12 @@ import gradio as gr
 
 from .limits import KEPT, MAX_WAITING
 from .models import Models
-from .tabs import match, track, transfer
+from .tabs import match, segment, track, transfer
 
-TABS = {"Match": match, "Track": track, "Transfer": transfer}
+TABS = {"Match": match, "Segment": segment, "Track": track, "Transfer": transfer}
 
 CSS = """
 footer {display: none !important}
-.clicked img {cursor: crosshair}
 .html-container {padding: 0 !important}
 .unseen {display: none !important}
 .pending {opacity: 1 !important}  /* texts stay readable while work goes on */

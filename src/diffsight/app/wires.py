@@ -1,7 +1,9 @@
-"""What the tabs have in common: photos, downloads, and buttons that turn one state into the next."""
+"""What the tabs have in common: downloads, and buttons that turn one state into the next."""
 
 from __future__ import annotations
 
+import io
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
@@ -9,13 +11,13 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import gradio as gr
+from PIL import Image
 
 from ..errors import DiffsightError
 from ..files import save_bytes
 from .shelf import new_folder, sweep
 
 State = TypeVar("State")
-Trigger = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Wires(Generic[State]):
         action: Callable[..., State],
         *inputs: Any,
         wait: bool = False,
+        latest: bool = False,
         cancels: Any = None,
     ) -> Any:
         """Call ``action(state, *inputs)`` on an event.
@@ -49,6 +52,7 @@ class Wires(Generic[State]):
             action: makes the next state.
             inputs: components whose values it takes besides.
             wait: whether it takes so long that the page should say so.
+            latest: of events that come while one is worked on, only the last is taken.
             cancels: another connection, whose work stops.
 
         Returns:
@@ -58,23 +62,17 @@ class Wires(Generic[State]):
         def run(before: State, *values: Any) -> list[Any]:
             return self.attempt(lambda: action(before, *values))
 
-        return self._listen(trigger, run, inputs, wait, cancels)
+        return self._listen(trigger, run, inputs, wait, latest, cancels)
 
-    def connect_place(self, image: gr.Image, action: Callable[[State, tuple[float, float]], State]) -> None:
-        """Call ``action(state, (x, y))`` on a click in a photo, in pixels of the photo as it is shown."""
-
-        def run(before: State, event: gr.SelectData) -> list[Any]:
-            return self.attempt(lambda: action(before, tuple(event.index)))
-
-        self._listen(image.select, run, (), False)
-
-    def connect_part(self, trigger: Callable[..., Any], action: Callable[[State, dict[str, Any]], State]) -> None:
+    def connect_part(
+        self, trigger: Callable[..., Any], action: Callable[[State, dict[str, Any]], State], *, latest: bool = False
+    ) -> None:
         """Call ``action(state, said)`` on an event of a part of the page with a script of its own, as it says it."""
 
         def run(before: State, event: gr.EventData) -> list[Any]:
             return self.attempt(lambda: action(before, event._data))
 
-        self._listen(trigger, run, (), False)
+        self._listen(trigger, run, latest=latest)
 
     def attempt(self, action: Callable[[], State]) -> list[Any]:
         """The new values of the state and the outputs; what is wrong is shown, and nothing changes."""
@@ -89,8 +87,9 @@ class Wires(Generic[State]):
         self,
         trigger: Callable[..., Any],
         run: Callable[..., Any],
-        inputs: tuple[Any, ...],
-        wait: bool,
+        inputs: tuple[Any, ...] = (),
+        wait: bool = False,
+        latest: bool = False,
         cancels: Any = None,
     ) -> Any:
         return trigger(
@@ -99,7 +98,7 @@ class Wires(Generic[State]):
             [self.state, *self.outputs],
             concurrency_id=self.queue,
             concurrency_limit=1,
-            trigger_mode="multiple",
+            trigger_mode="always_last" if latest else "multiple",
             show_progress="minimal" if wait else "hidden",
             api_visibility="private",
             cancels=cancels,
@@ -111,27 +110,11 @@ def warn(error: DiffsightError) -> None:
     gr.Warning(escape(str(error)))
 
 
-def photo(name: str, label: str, alt: str, *, clicked: bool = False) -> tuple[gr.UploadButton, gr.Image]:
-    """A photo with the button that sends it.
-
-    Args:
-        name: of the elements: ``name`` the photo, ``upload-name`` the button.
-        label: on the button.
-        alt: what the photo shows, for those who hear the page.
-        clicked: whether one clicks into it.
-    """
-    upload = gr.UploadButton(label, file_types=["image"], elem_id=f"upload-{name}")
-    image = gr.Image(
-        show_label=False,
-        type="pil",
-        format="jpeg",
-        interactive=False,
-        buttons=[],
-        elem_id=name,
-        elem_classes=["clicked"] if clicked else [],
-        alt_text=alt,
-    )
-    return upload, image
+def data_url(image: Image.Image) -> str:
+    """A picture as an address that holds it, for parts that draw on it."""
+    content = io.BytesIO()
+    image.save(content, "JPEG", quality=90)
+    return f"data:image/jpeg;base64,{b64encode(content.getvalue()).decode()}"
 
 
 def offer(content: bytes | None, folder: Path, name: str) -> gr.DownloadButton:

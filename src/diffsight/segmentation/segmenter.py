@@ -102,6 +102,13 @@ class Prepared:
         """Distances by the number of anchors; kept, so that a threshold can be moved."""
         return {}
 
+    def resized(self, size: Size) -> Prepared:
+        """The same for the photo at another size, (height, width), of which only what is cut from it takes notice.
+
+        For a photo that was reduced before it was read; borders cannot be moved to edges that are not there.
+        """
+        return replace(self, reading=replace(self.reading, fit=self.reading.fit.resized(size)))
+
 
 class Segmenter:
     """Cuts photos into their parts, without training, prompt or number of classes.
@@ -260,13 +267,22 @@ class Segmenter:
             wanted = self.words(names, sentence) if names is not None or content_words(sentence) else None
         if wanted is None:
             return found
-        settings = replace(self.reading, size=prepared.reading.fit.network, prompt=wanted.prompt)
+        maps = self.hear(prepared, wanted)
+        found = name_segments(found, maps, wanted.words, prepared.reading.fit, margin=margin)
+        return merge_by_name(found) if merge else found
+
+    def hear(self, prepared: Prepared, words: Words) -> torch.Tensor:
+        """Where the model sees each of some words, (W, h, w); what ``name_segments`` takes, for any cut of the photo.
+
+        Args:
+            prepared: from ``prepare``.
+            words: from ``words``.
+        """
+        settings = replace(self.reading, size=prepared.reading.fit.network, prompt=words.prompt)
         groups = self.backbone.taps.attention_groups
         reading = self.probe.read([prepared.picture], settings, Taps(cross_attention=groups))[0]
         levels = [(reading.cross_attention(name), self._grid(name, settings.size)) for name in groups]
-        maps = word_maps(levels, wanted.tokens, self._grid(groups[0], settings.size))
-        found = name_segments(found, maps, wanted.words, reading.fit, margin=margin)
-        return merge_by_name(found) if merge else found
+        return word_maps(levels, words.tokens, self._grid(groups[0], settings.size))
 
     def words(self, names: Sequence[str] | None, caption: str | None) -> Words | None:
         """The words that segments may be called, as the model reads them; None without names and caption.

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from ..draw import save_picture
+from ..draw import outline_path, save_picture
 from ..files import atomic, check_writable
 from ..images import load_picture
 from .annotations import ABSENT, HIDDEN, AnnotatedPhoto, Annotations, Category, Instance, check
-from .masks import Mask
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -171,15 +170,6 @@ def _thing(instance: Instance, category: Category, scale: float) -> Thing:
         whole = float(known[marked].mean())
     outline = "" if instance.mask is None else outline_path(instance.mask, scale)
     return Thing(category.name, tuple(marks), bones, box, outline, whole, level(whole))
-
-
-def outline_path(mask: Mask, scale: float) -> str:
-    """The borders of a mask, holes included, as an SVG path in units of the page."""
-    import cv2
-
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    rings = [((ring[:, 0] + 0.5) * scale).round(1).tolist() for ring in contours]
-    return " ".join("M" + " L".join(f"{x:g},{y:g}" for x, y in ring) + "Z" for ring in rings)
 
 
 @cache

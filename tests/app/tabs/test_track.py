@@ -62,8 +62,7 @@ def send(browser, name, file):
 
 def key(browser, *names):
     for name in names:
-        for kind in ("rawKeyDown", "keyUp"):
-            browser._call("Input.dispatchKeyEvent", type=kind, key=name)
+        browser.key(name)
 
 
 def test_the_example(server, visitor, scenes, tmp_path):

@@ -5,8 +5,6 @@ The photos are sent once, as files; a click sends the places of the points alone
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -19,6 +17,7 @@ from ...draw import panel_size, segment_colours
 from ...grid import Points
 from ..match_results import heat_maps
 from ..match_state import Photo, Session
+from ..wires import data_url
 
 KEYS = "Click a spot; by keyboard, move the cross with the arrow keys and press Enter."
 
@@ -79,14 +78,8 @@ def _empty(upload: str, what: str) -> str:
 
 def _image(photo: Photo, alt: str, heat: Image.Image | None) -> str:
     width, height = panel_size(photo.picture)
-    address = f"gradio_api/file={photo.file}" if heat is None else _inline(heat)
+    address = f"gradio_api/file={photo.file}" if heat is None else data_url(heat)
     return f'<img src="{address}" alt="{escape(alt)}" width="{width}" height="{height}" draggable="false">'
-
-
-def _inline(image: Image.Image) -> str:
-    content = io.BytesIO()
-    image.save(content, "jpeg", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
 def _dots(photo: Photo, points: Points, faint: Sequence[bool]) -> str:

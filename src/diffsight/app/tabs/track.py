@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +15,7 @@ from .. import track
 from ..limits import KEPT, MAX_OBJECTS
 from ..models import Models
 from ..track import TOOLS, Desk, Session
-from ..wires import Wires, warn
+from ..wires import Wires, data_url, warn
 
 SCRIPT = (Path(__file__).parent / "track.js").read_text(encoding="utf-8")
 
@@ -192,11 +190,8 @@ def _sheet(session: Session, busy: bool) -> dict[str, Any]:
     image = track.draw(session)
     if image is None:
         return NOTHING
-    content = io.BytesIO()
-    image.save(content, "jpeg", quality=90)
-    source = f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
     size = {"width": image.width, "height": image.height}
-    return {"image": source, **size, "tool": session.tool, "brush": session.brush, "busy": busy}
+    return {"image": data_url(image), **size, "tool": session.tool, "brush": session.brush, "busy": busy}
 
 
 def _step(session: Session, done: int) -> dict[str, Any]:
