@@ -33,7 +33,9 @@ def match(browser: Browser) -> None:
 
 
 def segment(browser: Browser) -> None:
-    """A part under the pointer."""
+    """A part that was clicked."""
+    browser.wait("!!document.querySelector('#segment-stage path')")
+    browser.click(*browser.place("#segment-stage svg", 0.45, 0.55))
 
 
 def track(browser: Browser) -> None:

@@ -21,7 +21,7 @@ footer {display: none !important}
 
 
 def theme() -> gr.themes.Base:
-    """Fonts of the visitor's own machine, so that the page fetches none; buttons dark enough to read."""
+    """Fonts of the visitor's own machine, so that the page fetches none; buttons and small print dark enough to read."""
     look = gr.themes.Default(
         primary_hue="teal",
         neutral_hue="slate",
@@ -29,6 +29,8 @@ def theme() -> gr.themes.Base:
         font_mono=["ui-monospace", "monospace"],
     )
     return look.set(
+        body_text_color_subdued="*neutral_500",
+        block_info_text_color="*neutral_500",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_cancel_background_fill="#b91c1c",

@@ -21,17 +21,11 @@ PARTS = "document.querySelectorAll('#segment-stage path').length"
 @pytest.fixture
 def visitor(browser):
     """A visitor who looks at the example, cut into parts."""
-    open_tab(browser)
+    browser.show_tab("segment")
     browser.press("#segment-example")
     browser.wait(f"{PARTS} == 3 && {STATUS}.startsWith('3 parts')")
     browser.wait("document.querySelector('#segment-stage img').naturalWidth == 512")
     return browser
-
-
-def open_tab(browser):
-    """Click until the page listens."""
-    click = "document.querySelector('#tab-segment-button')?.click()"
-    browser.wait(f"({click}, !!document.querySelector('#segment-example')?.offsetWidth)")
 
 
 def slide(browser, solver, *levels):
@@ -136,7 +130,7 @@ def test_where_the_model_looks(visitor):
 
 
 def test_a_visit(server, browser, tmp_path):
-    open_tab(browser)
+    browser.show_tab("segment")
     assert browser.value(STATUS) == "Choose a photo, or try the example."
     seed, height, width = EXAMPLE
     Image.fromarray(make_scene(seed, height, width).image).resize((1536, 1152)).save(tmp_path / "boat.png")
@@ -157,7 +151,7 @@ def test_a_visit(server, browser, tmp_path):
 
     with Browser(tmp_path / "other") as other:
         other.open(server)
-        open_tab(other)
+        other.show_tab("segment")
         assert other.value(STATUS).startswith("Choose a photo")
     outside = [url for url in browser.asked if not url.startswith((server, "data:", "blob:"))]
     assert outside == [], json.dumps(outside)

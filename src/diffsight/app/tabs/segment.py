@@ -100,8 +100,8 @@ def _stage() -> gr.HTML:
     return gr.HTML(
         "",
         html_template=STAGE,
-        css_template=(here / "segment.css").read_text(),
-        js_on_load=(here / "segment.js").read_text(),
+        css_template=(here / "segment.css").read_text(encoding="utf-8"),
+        js_on_load=(here / "segment.js").read_text(encoding="utf-8"),
         elem_id="segment-stage",
         photo=BLANK,
         hint="",
