@@ -51,16 +51,21 @@ def transfer(browser: Browser) -> None:
 TABS: dict[str, Callable[[Browser], None]] = {"match": match, "segment": segment, "track": track, "transfer": transfer}
 
 
+def try_example(browser: Browser, tab: str) -> None:
+    """Open a tab, and do with its example what it is for."""
+    browser.show_tab(tab)
+    browser.press(f"#{tab}-example")
+    browser.wait(f"!!document.querySelector('#tab-{tab} img')")
+    TABS[tab](browser)
+    browser.wait("!document.querySelector('.progress-text')")
+
+
 def take(address: str, tab: str, width: int, scheme: str, path: Path) -> None:
-    """Open a tab, try its example, and save the page."""
+    """Try the example of a tab, and save the page."""
     with tempfile.TemporaryDirectory() as profile, Browser(Path(profile)) as browser:
         browser.resize(width, 800)
         browser.open(f"{address}?__theme={scheme}")
-        browser.show_tab(tab)
-        browser.press(f"#{tab}-example")
-        browser.wait(f"!!document.querySelector('#tab-{tab} img')")
-        TABS[tab](browser)
-        browser.wait("!document.querySelector('.progress-text')")
+        try_example(browser, tab)
         browser.rest(1.5)
         browser.save(path)
 

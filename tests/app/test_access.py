@@ -7,6 +7,8 @@ import pytest
 
 from diffsight.app.page import TABS
 
+from .screenshots import try_example
+
 FAULTS = """
 axe.run(document, {resultTypes: ['violations']}).then(found => { window.faults = JSON.stringify(found.violations
   .filter(one => ['serious', 'critical'].includes(one.impact))
@@ -26,10 +28,28 @@ def axe():
 @pytest.mark.parametrize("tab", [name.lower() for name in TABS])
 def test_axe_finds_nothing_serious(server, browser, axe, tab, scheme):
     browser.open(f"{server}?__theme={scheme}")
-    browser.show_tab(tab)
-    browser.press(f"#{tab}-example")
-    browser.wait(f"!!document.querySelector('#tab-{tab} img, #tab-{tab} svg image')")
-    browser.wait("!document.querySelector('.progress-text')")  # Gradio fades it in and out
+    try_example(browser, tab)
     browser.value(axe)
     browser.value(FAULTS)
     assert browser.wait("window.faults") == "[]"
+
+
+CONTROLS = """
+[...document.querySelectorAll('#tab-TAB :is(button, input, textarea, [tabindex="0"])')]
+  .filter(one => one.checkVisibility({visibilityProperty: true}) && !one.disabled && one.tabIndex >= 0)
+  .filter(one => one.type !== 'radio' || one.checked)
+  .map((one, number) => { one.dataset.control = number; return one.outerHTML.slice(0, 120) })
+"""
+
+
+@pytest.mark.parametrize("tab", [name.lower() for name in TABS])
+def test_every_control_is_reached_by_keyboard(browser, tab):
+    try_example(browser, tab)
+    controls = browser.value(CONTROLS.replace("TAB", tab))
+    assert len(controls) > 5
+    browser.value("document.activeElement.blur()")
+    reached = set()
+    for _ in range(3 * len(controls) + 20):
+        browser.key("Tab")
+        reached.add(browser.value("document.activeElement.dataset.control"))
+    assert [one for number, one in enumerate(controls) if str(number) not in reached] == []

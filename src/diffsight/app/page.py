@@ -21,7 +21,7 @@ footer {display: none !important}
 
 
 def theme() -> gr.themes.Base:
-    """Fonts of the visitor's own machine, so that the page fetches none; buttons and small print dark enough to read."""
+    """Fonts of the visitor's own machine, so that the page fetches none; all of it readable."""
     look = gr.themes.Default(
         primary_hue="teal",
         neutral_hue="slate",
@@ -33,8 +33,12 @@ def theme() -> gr.themes.Base:
         block_info_text_color="*neutral_500",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_800",
         button_cancel_background_fill="#b91c1c",
         button_cancel_background_fill_hover="#991b1b",
+        button_cancel_background_fill_dark="#b91c1c",
+        button_cancel_background_fill_hover_dark="#991b1b",
         button_large_text_size="*text_md",
         button_large_text_weight="500",
         button_large_padding="8px 12px",

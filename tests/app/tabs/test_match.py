@@ -13,7 +13,7 @@ from diffsight.world import make_pair, make_scene
 
 from ..browser import Browser
 
-STATUS = "document.querySelector('#match-status p').innerText"
+STATUS = "(document.querySelector('#match-status p')?.innerText ?? '')"
 FIGURES = "document.querySelectorAll('#match-photos figure')"
 READY = f"{STATUS}.startsWith('Click a spot')"
 

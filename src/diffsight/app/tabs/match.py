@@ -119,7 +119,7 @@ def lay_out(models: Models, folder: Path) -> None:
         slow.connect(left.upload, desk.choose_left, left),
         slow.connect(targets.upload, desk.choose_targets, targets),
         slow.connect(example.click, desk.example),
-        wires.connect(model.input, desk.choose_model, model),
+        wires.connect(model.select, desk.choose_model, model),
     ):
         ready = chosen.then(
             read,
