@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import InvalidInput, UnreadableFile
-from .grid import Fit
+from .grid import Fit, Size
 from .types import Picture
 
 if TYPE_CHECKING:
@@ -97,6 +97,24 @@ def _load_file(path: Path) -> Picture:
         raise UnreadableFile(f"{path} is damaged or cut off ({error}); give a whole photo") from None
     finally:
         Image.MAX_IMAGE_PIXELS = limit
+
+
+def measure(path: Path) -> Size:
+    """(height, width) of a photo, upright; of the file, the header is read at most.
+
+    Raises:
+        UnreadableFile: if it cannot be read.
+    """
+    from PIL import ExifTags, Image
+
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UnreadableFile(f"the size of {path} cannot be read ({reason}); give a whole photo") from None
+    return (width, height) if turned else (height, width)
 
 
 def _from_pil(image: Image.Image, path: Path | None) -> Picture:

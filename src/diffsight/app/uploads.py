@@ -10,10 +10,9 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from ..datasets.base import Photo
 from ..errors import DiffsightError, InvalidInput
 from ..grid import Size
-from ..images import check_structure, load_picture
+from ..images import check_structure, load_picture, measure
 from ..types import Picture
 from .limits import MAX_BYTES, MAX_NAME, MAX_PIXELS
 
@@ -41,7 +40,7 @@ def measure_upload(path: Path) -> Size:
     _check_bytes(path)
     with by_name(path, path.name):
         check_pixels(path)
-        return Photo(path).measure()
+        return measure(path)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from ..datasets import JointClip, LabelledPhoto, MaskClip, Photo, PlanePair, Poi
 from ..datasets.base import Kind
 from ..errors import InvalidInput
 from ..grid import Points
-from ..images import load_picture
+from ..images import load_picture, measure
 from ..matching import nearest, prompt
 from ..matching.aligner import Aligner, View
 from ..matching.keypoints import Detector
@@ -206,7 +206,7 @@ class _Clips:
             first = load_labels(sample.masks[0])
             tracks = self.tracker.track(frames, video_labels.objects(first, first.shape))
             return Prediction(labels=tuple(cast("npt.NDArray[np.uint8]", track.labels) for track in tracks))
-        height, width = Photo(sample.frames[0]).measure()
+        height, width = measure(sample.frames[0])
         marks = np.clip(sample.joints[0], 0, (width, height))  # a joint out of the picture is marked at its border
         tracks = self.tracker.track(frames, video_labels.points(marks))
         return Prediction(np.stack([cast(Points, track.points) for track in tracks]))

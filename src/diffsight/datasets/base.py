@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..errors import InvalidInput, UnreadableFile
 from ..grid import Points, Size
-from ..images import load_picture
+from ..images import load_picture, measure
 from ..types import Picture
 from ..video.masks import load_labels
 
@@ -68,16 +68,7 @@ class Photo:
         if self.window is not None:
             x0, y0, x1, y1 = self.window
             return y1 - y0, x1 - x0
-        from PIL import ExifTags, Image
-
-        try:
-            with Image.open(self.path) as image:
-                width, height = image.size
-                turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UnreadableFile(f"the size of {self.path} cannot be read ({reason}); give a whole photo") from None
-        return (width, height) if turned else (height, width)
+        return measure(self.path)
 
     def to_window(self, points: Points) -> Points:
         """(N, 2) pixels of the file, in pixels of what is loaded."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from ..datasets.base import Photo
 from ..errors import DiffsightError, InvalidInput, UnreadableFile
 from ..grid import Size
+from ..images import measure
 from .annotations import AnnotatedPhoto, Box
 
 
@@ -100,7 +100,7 @@ class PhotoFolder:
             raise UnreadableFile(
                 f"{self.source} names the photo {name!r}, which is not in {self.folder}; say where the photos are"
             )
-        size = Photo(path).measure()
+        size = measure(path)
         if stated is not None and stated != size:
             raise InvalidInput(
                 f"{self.source} says that {name} is {stated[1]}x{stated[0]}, but upright it is {size[1]}x{size[0]}; "
