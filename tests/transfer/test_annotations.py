@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from diffsight.errors import InvalidInput
-from diffsight.transfer.annotations import Annotations, Category, check
+from diffsight.transfer.annotations import ABSENT, VISIBLE, Annotations, Category, Instance, check
 
 
 def test_what_is_whole_is_returned(album):
@@ -61,3 +61,23 @@ def test_marks_that_do_not_fit(album, change, message):
     changed = replace(photo, instances=(replace(photo.instances[0], **change),))
     with pytest.raises(InvalidInput, match=message):
         check(Annotations(album.categories, (changed,)))
+
+
+@pytest.mark.parametrize("place", [(3.0, 4.5), None])
+def test_a_point_set_right_is_sure_and_the_others_stay(place):
+    before = Instance(
+        "bee",
+        np.array([[1.0, 2.0], [5.0, 6.0], [np.nan, np.nan]]),
+        np.array([VISIBLE, VISIBLE, ABSENT], np.int8),
+        point_confidence=np.array([0.2, 0.6, 0.0]),
+        confidence=0.4,
+    )
+    after = before.with_point(0, place)
+    assert after.keypoints[0] == pytest.approx(place or (np.nan, np.nan), nan_ok=True)
+    assert after.keypoints[1:] == pytest.approx(before.keypoints[1:], nan_ok=True)
+    assert after.visibility.tolist() == [VISIBLE if place else ABSENT, VISIBLE, ABSENT]
+    assert after.point_confidence.tolist() == [1.0 if place else 0.0, 0.6, 0.0]
+    assert after.confidence == pytest.approx(0.8 if place else 0.6)
+    assert before.confidence == 0.4
+    assert before.keypoints[0].tolist() == [1.0, 2.0]
+    assert replace(before, point_confidence=None).with_point(0, place).confidence is None

@@ -58,6 +58,24 @@ class Instance:
     point_confidence: npt.NDArray[np.float64] | None = None
     confidence: float | None = None
 
+    def with_point(self, number: int, place: tuple[float, float] | None) -> Instance:
+        """The object with a point set right by hand, and sure, then; box and mask, which may not fit it, are left out.
+
+        Args:
+            number: of the point, from 0.
+            place: (x, y) in pixels of the photo; None if it does not show.
+        """
+        keypoints, visibility = self.keypoints.copy(), self.visibility.copy()
+        keypoints[number] = (np.nan, np.nan) if place is None else place
+        visibility[number] = ABSENT if place is None else VISIBLE
+        if self.point_confidence is None:
+            return Instance(self.category, keypoints, visibility)
+        sure = self.point_confidence.copy()
+        sure[number] = place is not None
+        shown = sure[visibility != ABSENT]
+        whole = float(shown.mean()) if len(shown) else 0.0
+        return Instance(self.category, keypoints, visibility, point_confidence=sure, confidence=whole)
+
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedPhoto:
