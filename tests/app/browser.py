@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over its DevTools protocol."""
+"""A headless Chromium, driven over its DevTools protocol: one for many visitors, who share nothing."""
 
 from __future__ import annotations
 
@@ -7,47 +7,91 @@ import json
 import shutil
 import subprocess
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PATIENCE = 20
 """Seconds to wait for anything."""
 
 
+@contextmanager
+def chromium(profile: Path) -> Iterator[Browsers]:
+    """Run a Chromium while the block runs; gives what opens a window of it for each visitor.
+
+    Args:
+        profile: gets its files.
+    """
+    assert CHROMIUM
+    switches = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+    switches += ["--hide-scrollbars", "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"]
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen([CHROMIUM, *switches], stdout=quiet, stderr=quiet)
+    try:
+        port, path = _wait(lambda: _lines(profile / "DevToolsActivePort")[:2], "Chromium")
+        yield partial(_open, f"ws://127.0.0.1:{port}", path)
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+@contextmanager
+def _open(address: str, path: str) -> Iterator[Browser]:
+    from websockets.sync.client import connect
+
+    with connect(address + path, max_size=None, proxy=None) as socket:
+        whole = DevTools(socket)
+        own = whole.call("Target.createBrowserContext")["browserContextId"]  # cookies and storage of its own
+        try:
+            page = whole.call("Target.createTarget", url="about:blank", browserContextId=own)["targetId"]
+            with connect(f"{address}/devtools/page/{page}", max_size=None, proxy=None) as window:
+                yield Browser(DevTools(window), own)
+        finally:
+            whole.call("Target.disposeBrowserContext", browserContextId=own)
+
+
+class DevTools:
+    """A connection that calls are sent over.
+
+    Attributes:
+        asked: the address of every request that was made.
+    """
+
+    def __init__(self, socket: Any) -> None:
+        self.asked: list[str] = []
+        self._socket = socket
+        self._number = 0
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """What a method of the protocol answers."""
+        self._number += 1
+        self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(self._socket.recv(timeout=PATIENCE))
+            if message.get("method") == "Network.requestWillBeSent":
+                self.asked.append(message["params"]["request"]["url"])
+            if message.get("id") == self._number:
+                assert "error" not in message, message
+                return message["result"]
+
+
 class Browser:
-    """One window, from entering the context to leaving it.
+    """The window of one visitor.
 
     Attributes:
         asked: the address of every request that the page made.
     """
 
-    def __init__(self, profile: Path) -> None:
-        self.profile = profile
-        self.asked: list[str] = []
-        self._number = 0
-
-    def __enter__(self) -> Browser:
-        from websockets.sync.client import connect
-
-        switches = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
-        switches += ["--hide-scrollbars", "--remote-debugging-port=0", f"--user-data-dir={self.profile}", "about:blank"]
-        assert CHROMIUM
-        quiet = subprocess.DEVNULL
-        self._process = subprocess.Popen([CHROMIUM, *switches], stdout=quiet, stderr=quiet)
-        port = _wait(lambda: _first_line(self.profile / "DevToolsActivePort"), "Chromium")
-        with urlopen(f"http://127.0.0.1:{port}/json/list", timeout=PATIENCE) as answer:
-            address = next(tab["webSocketDebuggerUrl"] for tab in json.load(answer) if tab["type"] == "page")
-        self._socket = connect(address, max_size=None, proxy=None)
+    def __init__(self, tools: DevTools, context: str) -> None:
+        self.asked = tools.asked
+        self._call = tools.call
+        self._context = context
         for domain in ("Network", "Page", "Runtime"):
             self._call(f"{domain}.enable")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
-        self._process.terminate()
-        self._process.wait(PATIENCE)
+        self._call("Emulation.setFocusEmulationEnabled", enabled=True)
 
     def open(self, address: str) -> None:
         """Go to a page."""
@@ -133,7 +177,9 @@ class Browser:
 
     def downloads(self, folder: Path) -> None:
         """Save what the page offers into a folder."""
-        self._call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+        self._call(
+            "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder), browserContextId=self._context
+        )
 
     def wait_for_file(self, path: Path) -> None:
         """Wait until a download is there."""
@@ -148,21 +194,12 @@ class Browser:
         picture = self._call("Page.captureScreenshot", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(picture["data"]))
 
-    def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        self._number += 1
-        self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
-        while True:
-            message = json.loads(self._socket.recv(timeout=PATIENCE))
-            if message.get("method") == "Network.requestWillBeSent":
-                self.asked.append(message["params"]["request"]["url"])
-            if message.get("id") == self._number:
-                assert "error" not in message, message
-                return message["result"]
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
 
 
-def _first_line(path: Path) -> str | None:
-    lines = path.read_text().splitlines() if path.exists() else []
-    return lines[0] if lines else None
+Browsers = Callable[[], AbstractContextManager[Browser]]
 
 
 def _wait(question: Any, what: str) -> Any:

@@ -3,10 +3,11 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 
-from .browser import CHROMIUM, Browser
+from .browser import CHROMIUM, chromium
 
 
 @pytest.fixture(scope="session")
@@ -42,14 +43,35 @@ def server(server_process):
     return server_process.address
 
 
-@pytest.fixture
-def browser(server, tmp_path):
-    """A visitor who has opened the page in a window of 1280 by 900 pixels."""
+@pytest.fixture(scope="session")
+def browsers(tmp_path_factory):
+    """Opens a window of one Chromium; those who have one share nothing."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine")
     pytest.importorskip("websockets", reason="websockets is not installed; it speaks to Chromium")
-    with Browser(tmp_path / "profile") as browser:
+    with chromium(tmp_path_factory.mktemp("chromium")) as browsers:
+        yield browsers
+
+
+@contextmanager
+def visit(browsers, server, tab):
+    """Look at a tab of the page in a window of 1280 by 900 pixels."""
+    with browsers() as browser:
         browser.resize(1280, 900)
         browser.open(server)
-        browser.wait("!!document.querySelector('#tab-match-button, [role=tab]')")
+        browser.show_tab(tab)
+        yield browser
+
+
+@pytest.fixture
+def browser(browsers, server, request):
+    """A visitor who looks at the tab that the test's module is named after."""
+    with visit(browsers, server, request.module.TAB) as browser:
+        yield browser
+
+
+@pytest.fixture
+def other(browsers, server, request):
+    """Another visitor, likewise."""
+    with visit(browsers, server, request.module.TAB) as browser:
         yield browser

@@ -14,7 +14,7 @@ from diffsight.app.match import EXAMPLE
 from diffsight.app.server import running
 from diffsight.world import make_pair
 
-from .browser import Browser
+from .browser import Browser, Browsers, chromium
 
 MARKS = ("bumper", "tail", "roof rear")
 """What is clicked in the example of the tab Match."""
@@ -60,9 +60,9 @@ def try_example(browser: Browser, tab: str) -> None:
     browser.wait("!document.querySelector('.progress-text')")
 
 
-def take(address: str, tab: str, width: int, scheme: str, path: Path) -> None:
+def take(browsers: Browsers, address: str, tab: str, width: int, scheme: str, path: Path) -> None:
     """Try the example of a tab, and save the page."""
-    with tempfile.TemporaryDirectory() as profile, Browser(Path(profile)) as browser:
+    with browsers() as browser:
         browser.resize(width, 800)
         browser.open(f"{address}?__theme={scheme}")
         try_example(browser, tab)
@@ -79,11 +79,15 @@ def main() -> None:
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
     shapes = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")] if asked.all else [(1280, "light")]
-    with tempfile.TemporaryDirectory() as folder, running(["pocket", "pocket+"], "127.0.0.1", None, Path(folder)) as at:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        chromium(Path(name) / "chromium") as browsers,
+        running(["pocket", "pocket+"], "127.0.0.1", None, Path(name) / "server") as address,
+    ):
         for tab in asked.tab or TABS:
             for width, scheme in shapes:
                 suffix = f"-{width}-{scheme}" if asked.all else ""
-                take(at, tab, width, scheme, asked.folder / f"app-{tab}{suffix}.png")
+                take(browsers, address, tab, width, scheme, asked.folder / f"app-{tab}{suffix}.png")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The page for everyone: no serious fault that axe-core knows, all controls by keyboard."""
+"""The page for everyone: no serious fault that axe-core knows, not wider than a phone, nothing asked of others."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -7,12 +7,22 @@ import pytest
 
 from diffsight.app.page import TABS
 
+from .conftest import visit
 from .screenshots import try_example
 
 FAULTS = """
+window.faults = null;
 axe.run(document, {resultTypes: ['violations']}).then(found => { window.faults = JSON.stringify(found.violations
   .filter(one => ['serious', 'critical'].includes(one.impact))
   .map(one => [one.help, ...one.nodes.map(node => node.html.slice(0, 200) + ' ' + node.failureSummary)])) })
+"""
+
+
+CONTROLS = """
+[...document.querySelectorAll('[id^=tab-]:not([id$=button]) :is(button, input, textarea, [tabindex="0"])')]
+  .filter(one => one.checkVisibility({visibilityProperty: true}) && !one.disabled && one.tabIndex >= 0)
+  .filter(one => one.type !== 'radio' || one.checked)
+  .map((one, number) => { one.dataset.control = number; return one.outerHTML.slice(0, 120) })
 """
 
 
@@ -24,32 +34,41 @@ def axe():
     return (Path(package.submodule_search_locations[0]) / "axe.min.js").read_text()
 
 
+@pytest.fixture(scope="module", params=[name.lower() for name in TABS])
+def example(browsers, server, request):
+    """A visitor who looks at what a tab shows of its example."""
+    tab = request.param
+    with visit(browsers, server, tab) as browser:
+        try_example(browser, tab)
+        yield browser
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("tab", [name.lower() for name in TABS])
-def test_axe_finds_nothing_serious(server, browser, axe, tab, scheme):
-    browser.open(f"{server}?__theme={scheme}")
-    try_example(browser, tab)
-    browser.value(axe)
-    browser.value(FAULTS)
-    assert browser.wait("window.faults") == "[]"
+def test_axe_finds_nothing_serious(example, axe, scheme):
+    example.value(f"document.body.classList.toggle('dark', {'true' if scheme == 'dark' else 'false'})")
+    example.wait("document.getAnimations().every(one => one.playState != 'running')")  # colours fade
+    example.value(axe)
+    example.value(FAULTS)
+    assert example.wait("window.faults") == "[]"
 
 
-CONTROLS = """
-[...document.querySelectorAll('#tab-TAB :is(button, input, textarea, [tabindex="0"])')]
-  .filter(one => one.checkVisibility({visibilityProperty: true}) && !one.disabled && one.tabIndex >= 0)
-  .filter(one => one.type !== 'radio' || one.checked)
-  .map((one, number) => { one.dataset.control = number; return one.outerHTML.slice(0, 120) })
-"""
-
-
-@pytest.mark.parametrize("tab", [name.lower() for name in TABS])
-def test_every_control_is_reached_by_keyboard(browser, tab):
-    try_example(browser, tab)
-    controls = browser.value(CONTROLS.replace("TAB", tab))
+def test_every_control_is_reached_by_keyboard(example):
+    controls = example.value(CONTROLS)
     assert len(controls) > 5
-    browser.value("document.activeElement.blur()")
+    example.value("document.activeElement.blur()")
     reached = set()
     for _ in range(3 * len(controls) + 20):
-        browser.key("Tab")
-        reached.add(browser.value("document.activeElement.dataset.control"))
+        example.key("Tab")
+        reached.add(example.value("document.activeElement.dataset.control"))
     assert [one for number, one in enumerate(controls) if str(number) not in reached] == []
+
+
+def test_it_fits_a_phone(example):
+    example.resize(390, 844)
+    example.wait("document.documentElement.clientWidth == 390")
+    assert example.value("document.documentElement.scrollWidth") == 390
+
+
+def test_nobody_else_is_asked(example, server):
+    assert len(example.asked) > 10
+    assert [url for url in example.asked if not url.startswith((server, "data:", "blob:"))] == []

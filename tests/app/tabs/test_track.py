@@ -1,4 +1,4 @@
-"""The tab Track as a visitor meets it: a real server, a real browser."""
+"""The tab Track as a browser meets it: a real server, a real browser."""
 
 import csv
 import json
@@ -14,7 +14,9 @@ from diffsight.app.limits import MAX_FRAMES
 from diffsight.video.movies import video_writer
 from diffsight.world import make_clip
 
-from ..browser import Browser
+from ..conftest import visit
+
+TAB = "track"
 
 STATUS = "document.querySelector('#track-status').innerText"
 TOAST = "document.querySelector('.toast-wrap')?.innerText"
@@ -28,18 +30,6 @@ SEED, FRAMES, HEIGHT, WIDTH = EXAMPLE
 @pytest.fixture(scope="module")
 def scenes():
     return make_clip(*EXAMPLE)
-
-
-@pytest.fixture
-def visitor(browser):
-    return open_tab(browser)
-
-
-def open_tab(browser):
-    browser.wait("!!document.querySelector('[role=tab]')")
-    browser.value("[...document.querySelectorAll('[role=tab]')].find(tab => tab.innerText == 'Track').click()")
-    browser.wait("!!document.querySelector('#track-example')")
-    return browser
 
 
 def film(path, pictures):
@@ -65,17 +55,17 @@ def key(browser, *names):
         browser.key(name)
 
 
-def test_the_example(server, visitor, scenes, tmp_path):
-    visitor.press("#track-example")
-    visitor.wait(f"({PROGRESS} || '').startsWith('Frame 2 of {FRAMES}')")
-    assert visitor.wait(f"{STATUS}.startsWith('Followed through {FRAMES} frames')")
-    visitor.wait(f"{VIDEO}?.readyState == 4 && {VIDEO}.currentTime > 0.2")
-    assert visitor.value(f"[{VIDEO}.error, {VIDEO}.videoWidth, {VIDEO}.duration]") == [None, WIDTH, FRAMES / 6]
+def test_the_example(browser, scenes, tmp_path):
+    browser.press("#track-example")
+    browser.wait(f"({PROGRESS} || '').startsWith('Frame 2 of {FRAMES}')")
+    assert browser.wait(f"{STATUS}.startsWith('Followed through {FRAMES} frames')")
+    browser.wait(f"{VIDEO}?.readyState == 4 && {VIDEO}.currentTime > 0.2")
+    assert browser.value(f"[{VIDEO}.error, {VIDEO}.videoWidth, {VIDEO}.duration]") == [None, WIDTH, FRAMES / 6]
 
-    visitor.downloads(tmp_path)
-    for name, file in (("labels", "labels.zip"), ("json", "track.json"), ("overlay", "overlay.mp4")):
-        visitor.press(f"#track-{name}")
-        visitor.wait_for_file(tmp_path / file)
+    browser.downloads(tmp_path)
+    for name, file in (("labels", "labels.zip"), ("coco", "track.json"), ("overlay", "overlay.mp4")):
+        browser.press(f"#track-{name}")
+        browser.wait_for_file(tmp_path / file)
     with ZipFile(tmp_path / "labels.zip") as archive:
         names = sorted(archive.namelist())
         labels = [np.asarray(Image.open(archive.open(name))) for name in names]
@@ -86,73 +76,64 @@ def test_the_example(server, visitor, scenes, tmp_path):
             assert (mine & truth).sum() / (mine | truth).sum() > 0.8  # 0.848 at least when this was written
     assert len(json.loads((tmp_path / "track.json").read_text())["annotations"]) == 2 * FRAMES
 
-    visitor.resize(390, 844)
-    visitor.wait("document.documentElement.clientWidth == 390")
-    assert visitor.value("document.documentElement.scrollWidth") == 390
-    outside = [url for url in visitor.asked if not url.startswith((server, "data:", "blob:"))]
-    assert outside == [], json.dumps(outside)
 
-
-def test_marking_and_cancelling(visitor, scenes, tmp_path):
-    send(visitor, "clip", film(tmp_path / "toys.mp4", [scene.image for scene in scenes]))
-    visitor.wait(f"{STATUS}.startsWith('toys.mp4, {FRAMES} frames: mark')")
-    visitor.wait(SHOWN)
+def test_marking_and_cancelling(browser, scenes, tmp_path):
+    send(browser, "clip", film(tmp_path / "toys.mp4", [scene.image for scene in scenes]))
+    browser.wait(f"{STATUS}.startsWith('toys.mp4, {FRAMES} frames: mark')")
+    browser.wait(SHOWN)
     x0, y0, x1, y1 = scenes[0].objects[0].box / ((WIDTH, HEIGHT) * 2)
-    visitor.drag(visitor.place(SHEET, x0, y0), visitor.place(SHEET, x1, y1))
-    visitor.wait(f"{STATUS}.startsWith('1 mark:')")
+    browser.drag(browser.place(SHEET, x0, y0), browser.place(SHEET, x1, y1))
+    browser.wait(f"{STATUS}.startsWith('1 mark:')")
     for place in ((0.6, 0.5), (0.9, 0.95)):
-        visitor.click(*visitor.place(SHEET, *place))
-    visitor.wait(f"{STATUS}.startsWith('2 marks:')")
-    visitor.value("document.querySelector('#track-sheet .sheet').focus()")
-    key(visitor, "Enter", *["ArrowRight"] * 3, *["ArrowDown"] * 3, "Enter")
-    visitor.wait(f"{STATUS}.startsWith('3 marks:')")
-    choose_tool(visitor, "Brush")
-    visitor.drag(visitor.place(SHEET, 0.1, 0.1), visitor.place(SHEET, 0.3, 0.1))
-    visitor.wait(f"{STATUS}.startsWith('4 marks:')")
+        browser.click(*browser.place(SHEET, *place))
+    browser.wait(f"{STATUS}.startsWith('2 marks:')")
+    browser.value("document.querySelector('#track-sheet .sheet').focus()")
+    key(browser, "Enter", *["ArrowRight"] * 3, *["ArrowDown"] * 3, "Enter")
+    browser.wait(f"{STATUS}.startsWith('3 marks:')")
+    choose_tool(browser, "Brush")
+    browser.drag(browser.place(SHEET, 0.1, 0.1), browser.place(SHEET, 0.3, 0.1))
+    browser.wait(f"{STATUS}.startsWith('4 marks:')")
 
-    visitor.press("#track-follow")
-    visitor.wait(f"({PROGRESS} || '').startsWith('Frame ')")
-    visitor.press("#track-cancel")
-    visitor.wait(f"{STATUS}.startsWith('Stopped after ')")
-    visitor.press("#track-clear")
-    visitor.wait(f"{STATUS}.startsWith('toys.mp4')")
-    choose_tool(visitor, "Points")
+    browser.press("#track-follow")
+    browser.wait(f"({PROGRESS} || '').startsWith('Frame ')")
+    browser.press("#track-cancel")
+    browser.wait(f"{STATUS}.startsWith('Stopped after ')")
+    browser.press("#track-clear")
+    browser.wait(f"{STATUS}.startsWith('toys.mp4')")
+    choose_tool(browser, "Points")
     car = scenes[0].objects[0]
     place = car.keypoints[car.names.index("door handle")] / (WIDTH, HEIGHT)
-    visitor.click(*visitor.place(SHEET, *place))
-    visitor.wait(f"{STATUS}.startsWith('1 mark:')")
-    visitor.press("#track-follow")
-    visitor.wait(f"{STATUS}.startsWith('Followed')")
-    visitor.downloads(tmp_path)
-    visitor.press("#track-labels")
-    visitor.wait_for_file(tmp_path / "points.csv")
+    browser.click(*browser.place(SHEET, *place))
+    browser.wait(f"{STATUS}.startsWith('1 mark:')")
+    browser.press("#track-follow")
+    browser.wait(f"{STATUS}.startsWith('Followed')")
+    browser.downloads(tmp_path)
+    browser.press("#track-labels")
+    browser.wait_for_file(tmp_path / "points.csv")
     for row in csv.DictReader((tmp_path / "points.csv").read_text().splitlines()):
         truth = scenes[int(row["frame"])].objects[0].keypoints[car.names.index("door handle")]
         assert np.hypot(float(row["x"]) - truth[0], float(row["y"]) - truth[1]) < 10  # 7 when this was written
 
 
-def test_what_is_no_clip_or_too_long_shows_a_message(visitor, tmp_path):
+def test_what_is_no_clip_or_too_long_shows_a_message(browser, tmp_path):
     (tmp_path / "notes.mp4").write_text("no video")
-    send(visitor, "clip", tmp_path / "notes.mp4")
-    visitor.wait(f"({TOAST} || '').includes('notes.mp4 cannot be read as a video')")
-    send(visitor, "clip", film(tmp_path / "long.mp4", [np.zeros((16, 16, 3), np.uint8)] * (MAX_FRAMES + 1)))
-    visitor.wait(f"({TOAST} || '').includes('long.mp4 has more than {MAX_FRAMES} frames; send a shorter clip')")
-    assert visitor.value(STATUS).startswith("Choose a clip")
+    send(browser, "clip", tmp_path / "notes.mp4")
+    browser.wait(f"({TOAST} || '').includes('notes.mp4 cannot be read as a video')")
+    send(browser, "clip", film(tmp_path / "long.mp4", [np.zeros((16, 16, 3), np.uint8)] * (MAX_FRAMES + 1)))
+    browser.wait(f"({TOAST} || '').includes('long.mp4 has more than {MAX_FRAMES} frames; send a shorter clip')")
+    assert browser.value(STATUS).startswith("Choose a clip")
 
 
-def test_another_visitor_matches_meanwhile(server, visitor, tmp_path):
-    with Browser(tmp_path / "other") as other:
-        other.resize(1280, 900)
-        other.open(server)
-        other.wait("!!document.querySelector('#match-example')")
-        visitor.press("#track-example")
-        visitor.wait(f"({PROGRESS} || '').startsWith('Frame 1 ')")
+def test_another_visitor_matches_meanwhile(browsers, server, browser):
+    with visit(browsers, server, "match") as other:
+        browser.press("#track-example")
+        browser.wait(f"({PROGRESS} || '').startsWith('Frame 1 ')")
         other.press("#match-example")
         other.wait("document.querySelector('#match-status').innerText.startsWith('Click a spot')")
         other.click(*other.place("#match-photos .clicked", 0.5, 0.5))
         other.wait("document.querySelector('#match-status').innerText.startsWith('Point 1')")
-        assert "Frame " in visitor.value(PROGRESS)  # it goes on
-        open_tab(other)
+        assert "Frame " in browser.value(PROGRESS)  # it goes on
+        other.show_tab("track")
         assert other.value(STATUS).startswith("Choose a clip")
         assert not other.value(SHOWN)
-        visitor.wait(f"{STATUS}.startsWith('Followed')")
+        browser.wait(f"{STATUS}.startsWith('Followed')")
