@@ -7,7 +7,7 @@ from PIL import Image
 
 from diffsight.app.limits import MAX_POINTS, MAX_TARGETS
 from diffsight.app.match import EXAMPLE, Desk
-from diffsight.app.match_state import LEARNT, Session, adopt, clear
+from diffsight.app.match_state import LEARNT, Session, clear, take
 from diffsight.app.models import Models
 from diffsight.errors import InvalidInput
 from diffsight.world import make_pair, make_scene
@@ -166,13 +166,13 @@ def test_points_are_learnt_one_by_one(pupil, ready, scenes):
     ]
     assert [step.share for step in told] == sorted(step.share for step in told)
     assert told[-1].share == 1
-    done = adopt(session, told[-1].session)
+    done = take(session, told[-1].session)
     assert done.known == 2
     assert done.found[0].alike.shape == (96, 96)
     assert done.found[0].matches.query == pytest.approx(np.array(session.points))
     assert desk.undo(done).found[0].matches.matched == pytest.approx(done.found[0].matches.matched[:1])
 
-    partly = adopt(session, told[5].session)
+    partly = take(session, told[5].session)
     assert partly.known == 1
     again = list(desk.learn(partly))  # what was learnt is kept with the photo
     assert [step.line for step in again][:1] == ["Looking for point 2 in car 2.png"]
@@ -183,12 +183,12 @@ def test_a_job_that_was_left_has_no_say(desk, pupil, ready, scenes):
     session = desk.click(desk.choose_method(ready, LEARNT), place(scenes, "tail"))
     *_, last = pupil.learn(session)
     more = desk.click(session, place(scenes, "bumper"))
-    assert adopt(more, last.session).known == 1
-    assert adopt(desk.undo(session), last.session).found == ()
-    assert adopt(desk.choose_method(session, "quick"), last.session).found[0].matches.confidence is not None
-    assert adopt(desk.example(session), last.session).found == ()
+    assert take(more, last.session).known == 1
+    assert take(desk.undo(session), last.session).found == ()
+    assert take(desk.choose_method(session, "quick"), last.session).found[0].matches.confidence is not None
+    assert take(desk.example(session), last.session).found == ()
     elsewhere = desk.click(desk.undo(session), (0.5, 0.5))
-    assert adopt(elsewhere, last.session).found == ()
+    assert take(elsewhere, last.session).found == ()
 
 
 def test_other_clicks_go_on_while_a_point_is_learnt(desk, ready, scenes):

@@ -12,7 +12,8 @@ from pycocotools import mask as coco
 from diffsight.app.limits import MAX_NAMES
 from diffsight.app.models import Models
 from diffsight.app.outlines import outlines
-from diffsight.app.segment import EXAMPLE, SIDE, Desk, parts
+from diffsight.app.pictures import SIDE
+from diffsight.app.segment import EXAMPLE, Desk, parts
 from diffsight.benchmarks.metrics import mask_score
 from diffsight.errors import InvalidInput
 from diffsight.segmentation.segmenter import Segmenter

@@ -9,7 +9,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from diffsight.app import transfer_marks as marks
-from diffsight.app.limits import KEPT, MAX_KEYPOINTS, MAX_NAME, MAX_PHOTOS
+from diffsight.app.limits import MAX_KEYPOINTS, MAX_NAME, MAX_PHOTOS
 from diffsight.app.models import Models
 from diffsight.app.transfer import EXAMPLE, EXAMPLE_SIDE, FACE, Desk, Outcome, Session, forget
 from diffsight.errors import InvalidInput
@@ -261,14 +261,13 @@ def test_what_is_missing_is_said(desk, annotated):
 def test_visitors_have_folders_of_their_own_which_go_with_them(desk, files):
     one, other = (desk.send(Session(), [str(file)]) for file in files[:2])
     assert one.folder != other.folder
-    assert all(own.folder.parent == desk.folder and len(own.folder.name) == 32 for own in (one, other))
+    assert all(own.folder.parent == desk.shelf and len(own.folder.name) == 32 for own in (one, other))
     forget(one)
     assert not one.folder.exists()
     assert other.photos[0].path.exists()
     os.utime(other.folder, (0, 0))
     desk.send(Session(), [str(files[0])])
     assert not other.folder.exists()
-    assert KEPT > 0
     forget(Session())
 
 

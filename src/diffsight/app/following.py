@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from ..video.labels import Target, piece_boxes
 from ..video.masks import davis_palette, save_mask
 from ..video.movies import video_writer
 from ..video.tracker import Tracker
-from .clips import Clip, new_folder
+from .clips import Clip
 from .models import Models
+from .shelf import new_folder
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Result:
     remarks: tuple[str, ...]
 
 
-def follow(models: Models, clip: Clip, target: Target, boxed: bool) -> Iterator[int | Result]:
+def follow(models: Models, clip: Clip, target: Target, boxed: bool) -> Generator[int | Result]:
     """Follow a target through a clip; whoever stops half way leaves nothing behind.
 
     Args:

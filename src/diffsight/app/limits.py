@@ -25,7 +25,7 @@ FRAMES_AT_ONCE = 1
 """Of a clip, before the clicks of others have their turn."""
 
 MAX_POINTS = 50
-"""Of one pair of photos."""
+"""That are clicked in one photo and looked for in others."""
 
 MAX_KEYPOINTS = 100
 """That are named to be carried from one photo to others."""

@@ -5,7 +5,6 @@ A visitor's state is one frozen ``Session``; every button makes a new one of it.
 
 from __future__ import annotations
 
-import io
 import secrets
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,13 +27,11 @@ from ..world import RESERVED, make_pair, make_scene
 from .limits import MAX_POINTS, MAX_TARGETS
 from .match_state import LEARNT, REFINE, Found, Photo, Progress, Session, check_photos
 from .models import Models
+from .pictures import encode, reduced
 from .uploads import open_upload
 
 EXAMPLE = (RESERVED + 777_002, RESERVED + 777_038, 256, "car")
 """Seed of a pair of pictures, seed of a third one, side and kind: the photos that are built in."""
-
-SIDE = 1024
-"""Longest side at which a photo is read, pixels; places are as fine, and a click in a large photo takes no longer."""
 
 LEARNING: Mapping[str, Any] = {"rounds": 1}
 """Changes of a model's settings of learning: one embedding a point is five times as quick as five."""
@@ -188,16 +185,14 @@ class Desk:
         source = self._source(session, left)
         points = source.reading.fit.check_points(np.array(session.points) * left.scale)
         new = points[len(kept.matches) if kept else 0 :]
-        found = kept
-        if len(new):
+        if kept is None or len(new):
             matches, _ = matcher.find(replace(source, points=new), reading)
-            found = Found(_as_sent(matches, left, target)).after(kept)
-        assert found is not None  # there is a point, new or kept
+            kept = Found(_as_sent(matches, left, target)).after(kept)
         alike = None
         if session.alike:
             width, height = panel_size(target.picture)
             alike = matcher.scores(source, reading, points[-1:], (-(-height // HEAT), -(-width // HEAT)))[0]
-        return replace(found, alike=alike)
+        return replace(kept, alike=alike)
 
     def _source(self, session: Session, photo: Photo) -> Source:
         """What the model saw in a photo; read now, if it was not yet."""
@@ -211,13 +206,10 @@ class Desk:
         return session.model or self.models.names[0]
 
     def _photo(self, picture: Picture, name: str) -> Photo:
-        image = Image.fromarray(picture.array())
-        content = io.BytesIO()
-        image.resize(panel_size(picture), Image.Resampling.LANCZOS).save(content, "jpeg", quality=90)
+        shown = Image.fromarray(picture.array()).resize(panel_size(picture), Image.Resampling.LANCZOS)
         file = self.folder.resolve() / f"{secrets.token_hex(16)}.jpg"
-        save_bytes(content.getvalue(), file)
-        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-        small = replace(load_picture(np.asarray(image)), path=Path(name))
+        save_bytes(encode(shown, "jpeg"), file)
+        small = replace(load_picture(reduced(picture)), path=Path(name))
         photo = Photo(small, picture.size, file)
         weakref.finalize(photo, partial(file.unlink, missing_ok=True))
         return photo

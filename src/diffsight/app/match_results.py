@@ -14,6 +14,7 @@ from ..draw import Panel, draw_heat, draw_panels
 from ..files import CONVENTION
 from ..matching.rows import match_row
 from .match_state import LEARNT, Session, check_photos
+from .pictures import encode
 
 
 class Row(NamedTuple):
@@ -107,9 +108,7 @@ def drawing(session: Session) -> bytes:
     panels = [Panel(left.picture, np.array(session.points[: session.known]).reshape(-1, 2) * left.scale)]
     for target, own in zip(session.targets, session.found, strict=True):
         panels.append(Panel(target.picture, own.matches.matched * target.scale, own.matches.one_way))
-    content = io.BytesIO()
-    draw_panels(panels).save(content, "png")
-    return content.getvalue()
+    return encode(draw_panels(panels), "png")
 
 
 def heat_maps(session: Session) -> list[Image.Image]:

@@ -133,7 +133,7 @@ def check_photos(session: Session) -> Photo:
     return session.left
 
 
-def adopt(session: Session, learnt: Session) -> Session:
+def take(session: Session, learnt: Session) -> Session:
     """Take over what a long job has found, as far as its photos, model and points are still there."""
     same = (session.left, session.targets, session.model, session.method) == (
         learnt.left,

@@ -5,7 +5,6 @@ A visitor's state is one frozen ``Session``; every button makes a new one of it.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -30,6 +29,7 @@ from ..types import Picture, Segmentation
 from ..world import RESERVED, make_scene
 from .limits import MAX_NAMES
 from .models import Models
+from .pictures import encode, reduced
 from .uploads import open_upload
 
 EXAMPLE = (RESERVED + 777_071, 384, 512)
@@ -37,9 +37,6 @@ EXAMPLE = (RESERVED + 777_071, 384, 512)
 
 EXAMPLE_NAMES = "boat, black"
 """What it shows, and the colour that it stands on."""
-
-SIDE = 1024
-"""Longest side at which a photo is read and its parts are shown, pixels; downloads have the size of the photo."""
 
 DETAIL = 50.0
 """Where the slider of a threshold stands for the model's own."""
@@ -59,7 +56,7 @@ class Photo:
 
     Attributes:
         size: (height, width) as it was sent.
-        picture: reduced to ``SIDE``.
+        picture: the photo reduced, as it is read and shown; downloads have the size of the photo.
         readings: what the network saw in it: ``maps`` of self-attention, ``features``; each once it is needed.
     """
 
@@ -181,12 +178,12 @@ class Desk:
     def labels(self, session: Session) -> bytes:
         """The part of each pixel of the photo as it was sent, PNG, one byte each with a palette."""
         found = self._found(session, _photo(session).size)
-        return _png(label_image(found, segment_colours(len(found))))
+        return encode(label_image(found, segment_colours(len(found))), "png")
 
     def overlay(self, session: Session) -> bytes:
         """The photo with its parts in colour, PNG."""
         photo = _photo(session)
-        return _png(draw_segments(photo.picture, self._found(session, photo.picture.size)))
+        return encode(draw_segments(photo.picture, self._found(session, photo.picture.size)), "png")
 
     def description(self, session: Session) -> bytes:
         """Figures and masks of the parts, of the photo as it was sent, and what led to them, JSON."""
@@ -226,9 +223,7 @@ class Desk:
         return f"{count} part{'' if count == 1 else 's'}{how}."
 
     def _read(self, session: Session, picture: Picture) -> Session:
-        image = Image.fromarray(picture.array())
-        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-        photo = Photo(picture.size, load_picture(np.asarray(image)))
+        photo = Photo(picture.size, load_picture(reduced(picture)))
         return self._cut(replace(session, photo=photo, heard=None, spot=None))
 
     def _reading(self, photo: Photo, solver: Solver) -> Photo:
@@ -295,9 +290,3 @@ def _photo(session: Session) -> Photo:
 def _kind(solver: Solver) -> str:
     """What a solver reads."""
     return "maps" if solver == "diffseg" else "features"
-
-
-def _png(image: Image.Image) -> bytes:
-    content = io.BytesIO()
-    image.save(content, "PNG")
-    return content.getvalue()

@@ -123,7 +123,7 @@ class Desk:
         clip = self._check_marking(session)
         mask = open_mask(Path(path))
         labels.objects(mask, clip.first.size)
-        return self._changed(session, mask=mask, marks=())
+        return self._changed(replace(session, mask=mask, marks=()))
 
     def mark(self, session: Session, path: npt.ArrayLike) -> Session:
         """Draw into the first frame with the tool in hand.
@@ -138,9 +138,9 @@ class Desk:
         clip = self._check_marking(session)
         if len(session.marks) == MAX_MARKS:
             raise InvalidInput(f"there are {MAX_MARKS} marks, as many as fit; undo or clear some")
-        if session.tool == "Points" and (session.mask is not None or session.marks) and not _points(session):
+        if session.tool == "Points" and (session.mask is not None or session.marks) and not has_points(session):
             raise InvalidInput("there are objects already, and points are followed without them; clear the marks first")
-        if session.tool != "Points" and _points(session):
+        if session.tool != "Points" and has_points(session):
             raise InvalidInput("there are points already, and objects are followed without them; clear the marks first")
         height, width = clip.first.size
         places = np.clip(np.asarray(path, np.float64).reshape(-1, 2), 0, 1) * (width, height)
@@ -150,17 +150,17 @@ class Desk:
         made = Mark(session.tool, places, label, session.brush / 100 * min(height, width))
         if made.tool == "Box":
             labels.box_pixels(_corners(made), clip.first.size)
-        return self._changed(session, marks=(*session.marks, made))
+        return self._changed(replace(session, marks=(*session.marks, made)))
 
     def undo(self, session: Session) -> Session:
         """Take the last mark back; the mask that was sent, if there are none."""
         self._check_marking(session)
-        return self._changed(session, marks=session.marks[:-1], mask=session.mask if session.marks else None)
+        return self._changed(replace(session, marks=session.marks[:-1], mask=session.mask if session.marks else None))
 
     def clear(self, session: Session) -> Session:
         """Take all marks back; the clip stays."""
         self._check_marking(session)
-        return self._changed(session, marks=(), mask=None)
+        return self._changed(replace(session, marks=(), mask=None))
 
     def start(self, session: Session) -> Session:
         """Get ready to follow what is marked; ``follow`` does it.
@@ -187,8 +187,8 @@ class Desk:
         """
         if session.clip is None or session.job not in self._stops:
             return
-        stop, done, boxed = self._stops[session.job], 0, all(mark.tool == "Box" for mark in session.marks)
-        boxed = boxed and session.mask is None
+        stop, done = self._stops[session.job], 0
+        boxed = session.mask is None and all(mark.tool == "Box" for mark in session.marks)
         work = follow(self.models, session.clip, _target(session, session.clip), boxed)
         try:
             while not stop.is_set():
@@ -200,7 +200,7 @@ class Desk:
                 yield done
             yield replace(session, job="", note=f"Stopped after {done} of {session.clip.count} frames.")
         finally:
-            work.close()  # type: ignore[attr-defined]
+            work.close()
             self._stops.pop(session.job, None)
 
     def is_busy(self, session: Session) -> bool:
@@ -217,11 +217,11 @@ class Desk:
         self.forget(session)
         return Session(clip, tool=session.tool, label=session.label, brush=session.brush)
 
-    def _changed(self, session: Session, **changes: object) -> Session:
-        """With other marks, of which there is no result yet."""
+    def _changed(self, session: Session) -> Session:
+        """Without the result of marks that it had before."""
         if session.result is not None:
             shutil.rmtree(session.result.overlay.parent, ignore_errors=True)
-        return replace(session, job="", result=None, note="", **changes)  # type: ignore[arg-type]
+        return replace(session, job="", result=None, note="")
 
     def _check_idle(self, session: Session) -> None:
         if self.is_busy(session):
@@ -234,7 +234,8 @@ class Desk:
         return session.clip
 
 
-def _points(session: Session) -> bool:
+def has_points(session: Session) -> bool:
+    """Whether points are marked, not objects."""
     return any(mark.tool == "Points" for mark in session.marks)
 
 
@@ -265,7 +266,7 @@ def _painted(session: Session, clip: Clip) -> Mask:
 def _target(session: Session, clip: Clip) -> Target:
     if session.mask is None and not session.marks:
         raise InvalidInput("nothing is marked yet; mark what to follow in the first frame")
-    if _points(session):
+    if has_points(session):
         return labels.points([mark.path[-1] for mark in session.marks])
     return labels.objects(_painted(session, clip), clip.first.size)
 

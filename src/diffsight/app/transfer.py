@@ -10,15 +10,15 @@ import filecmp
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from ..draw import save_picture
 from ..errors import InvalidInput
+from ..files import save_bytes
 from ..grid import Size
 from ..images import load_picture
 from ..matching.confidence import Calibrations
@@ -30,6 +30,7 @@ from ..types import Picture
 from ..world import RESERVED, Scene, make_scene
 from .limits import MAX_PHOTOS
 from .models import Models
+from .pictures import encode, reduced
 from .shelf import new_folder, sweep
 from .uploads import measure_upload, open_upload, plain_name
 
@@ -56,9 +57,6 @@ FACE = Category(
 
 THING = Category("thing")
 """What is marked before a visitor names it."""
-
-SIDE = 960
-"""Longest side of a photo on the page, pixels."""
 
 Place = tuple[float, float]
 
@@ -184,21 +182,21 @@ class Desk:
 
     Args:
         models: shared by all visitors.
-        folder: gets a folder for each visitor.
+        shelf: gets a folder for each visitor.
     """
 
-    def __init__(self, models: Models, folder: Path) -> None:
+    def __init__(self, models: Models, shelf: Path) -> None:
         self.models = models
-        self.folder = folder
+        self.shelf = shelf
 
     def choose(self, session: Session, path: str) -> Session:
         """Take the photo that will be marked; earlier marks are gone."""
         picture = open_upload(Path(path))
-        session = self._awake(session)
+        session, folder = self._awake(session)
         if session.reference is not None:
             discard(session.reference)
         session = replace(session, reference=None, marks=())
-        reference = self._keep(session, Path(path), picture.size)
+        reference = _keep(Path(path), folder, picture.size, session.names)
         show(picture, reference)
         return replace(session, reference=reference)
 
@@ -208,13 +206,13 @@ class Desk:
         Raises:
             InvalidInput: for more than fit.
         """
-        session = self._awake(session)
+        session, folder = self._awake(session)
         if len(session.photos) + len(paths) > MAX_PHOTOS:
             many = f"{len(session.photos) + len(paths)} photos"
             raise InvalidInput(f"{many} are more than fit, {MAX_PHOTOS}; send fewer, or remove those that are there")
         for path in map(Path, paths):
             try:
-                sent = self._keep(session, path, measure_upload(path))
+                sent = _keep(path, folder, measure_upload(path), session.names)
                 session = replace(session, photos=(*session.photos, sent))
             except InvalidInput as error:
                 session = replace(session, left_out=(*session.left_out, str(error)))
@@ -223,12 +221,12 @@ class Desk:
     def example(self, session: Session, model: str | None = None) -> Session:
         """Take the built-in pictures, the first one marked, ready to be carried."""
         forget(session)
-        session = self._awake(Session(model=model))
+        session, folder = self._awake(Session(model=model))
         first, *others = (make_scene(seed, EXAMPLE_SIDE, kinds=(FACE.name,)) for seed in EXAMPLE)
-        reference = self._paint(session, "face-1.png", first)
+        reference = _paint(first, folder, "face-1.png")
         thing = first.objects[0]
         marks = tuple((float(x), float(y)) for x, y in thing.keypoints[[thing.names.index(k) for k in FACE.keypoints]])
-        photos = tuple(self._paint(session, f"face-{number}.png", own) for number, own in enumerate(others, start=2))
+        photos = tuple(_paint(own, folder, f"face-{number}.png") for number, own in enumerate(others, start=2))
         return self.start(replace(session, category=FACE, reference=reference, marks=marks, photos=photos), model)
 
     def start(self, session: Session, model: str | None = None) -> Session:
@@ -271,34 +269,33 @@ class Desk:
             outcome = replace(outcome, done=done, answers={**outcome.answers, sent.path: answer})
         yield outcome
 
-    def _awake(self, session: Session) -> Session:
-        """With a folder; those of visitors who are long gone are deleted."""
+    def _awake(self, session: Session) -> tuple[Session, Path]:
+        """The session with its folder; a new one if there is none, and those of visitors who are long gone go."""
         if session.folder is not None and session.folder.exists():
-            return session
-        sweep(self.folder)
-        with new_folder(self.folder) as folder:
-            return Session(folder, session.category)
+            return session, session.folder
+        sweep(self.shelf)
+        with new_folder(self.shelf) as folder:
+            return Session(folder, session.category), folder
 
-    def _keep(self, session: Session, path: Path, size: Size) -> Sent:
-        assert session.folder is not None
-        sent = Sent(plain_name(path.name, session.names), session.folder / secrets.token_hex(8), size)
-        shutil.copyfile(path, sent.path)
-        return sent
 
-    def _paint(self, session: Session, name: str, scene: Scene) -> Sent:
-        assert session.folder is not None
-        sent = Sent(name, session.folder / secrets.token_hex(8), (EXAMPLE_SIDE, EXAMPLE_SIDE))
-        with sent.path.open("wb") as file:
-            Image.fromarray(scene.image).save(file, "png")
-        show(load_picture(sent.path), sent)
-        return sent
+def _keep(path: Path, folder: Path, size: Size, taken: Collection[str]) -> Sent:
+    """Copy a photo that was sent into a visitor's folder."""
+    sent = Sent(plain_name(path.name, taken), folder / secrets.token_hex(8), size)
+    shutil.copyfile(path, sent.path)
+    return sent
+
+
+def _paint(scene: Scene, folder: Path, name: str) -> Sent:
+    """Put a picture that is built in into a visitor's folder."""
+    sent = Sent(name, folder / secrets.token_hex(8), (EXAMPLE_SIDE, EXAMPLE_SIDE))
+    save_bytes(encode(Image.fromarray(scene.image), "png"), sent.path)
+    show(load_picture(scene.image), sent)
+    return sent
 
 
 def show(picture: Picture, sent: Sent) -> None:
     """Keep a photo at the size it has on the page."""
-    image = Image.fromarray(picture.array())
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    save_picture(image, sent.shown)
+    save_bytes(encode(reduced(picture), "jpeg"), sent.shown)
 
 
 def discard(sent: Sent) -> None:

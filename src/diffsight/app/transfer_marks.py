@@ -6,34 +6,29 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import InvalidInput
-from ..transfer.annotations import ABSENT, VISIBLE, AnnotatedPhoto, Annotations, Category, Instance, check
+from ..transfer.annotations import AnnotatedPhoto, Annotations, Category, check
 from ..transfer.coco import read_skeleton, write_coco
 from ..transfer.tables import write_keypoint_table
 from .limits import MAX_KEYPOINTS, MAX_NAME
 from .transfer import Outcome, Place, Sent, Session, discard
 from .uploads import by_name
 
-BY_HAND = 1.0
-"""Confidence of a point that was set right by hand."""
-
 
 def rename(session: Session, kind: str, names: str) -> Session:
     """Name what is marked and, line by line, its points; marks keep their order."""
     lines = tuple(line.strip() for line in names.splitlines() if line.strip())
     bones = session.category.bones if len(lines) == len(session.category.keypoints) else ()
-    return adopt(session, Category(kind.strip() or "thing", lines, bones))
+    return _adopt(session, Category(kind.strip() or "thing", lines, bones))
 
 
 def template(session: Session, path: str) -> Session:
     """Take the names of the points, and how they are joined, from a COCO file."""
     with by_name(Path(path), Path(path).name):
-        return adopt(session, read_skeleton(Path(path)))
+        return _adopt(session, read_skeleton(Path(path)))
 
 
-def adopt(session: Session, category: Category) -> Session:
+def _adopt(session: Session, category: Category) -> Session:
     """Mark this from now on.
 
     Raises:
@@ -149,19 +144,17 @@ def take(session: Session, outcome: Outcome) -> Session:
         found=found,
         run="" if outcome.run == session.run else session.run,
     )
-    there = [sent for sent in session.photos if session.marked(sent)]
-    return replace(session, order=tuple(sorted(there, key=lambda sent: _rank(session, sent))), at=0)
+    marked = {sent: photo for sent in session.photos if (photo := session.marked(sent))}
+
+    def rank(sent: Sent) -> tuple[bool, float]:
+        return sent.path in session.corrected, marked[sent].instances[0].confidence or 0.0
+
+    return replace(session, order=tuple(sorted(marked, key=rank)), at=0)
 
 
 def stop(session: Session, outcome: Outcome) -> Session:
     """Give carrying up; what it found until then stays."""
     return replace(take(session, outcome), run="")
-
-
-def _rank(session: Session, sent: Sent) -> tuple[bool, float]:
-    photo = session.marked(sent)
-    assert photo is not None
-    return sent.path in session.corrected, photo.instances[0].confidence or 0.0
 
 
 def step(session: Session, by: int) -> Session:
@@ -182,13 +175,7 @@ def correct(session: Session, point: int, at: Place | None) -> Session:
     if sent is None or photo is None:
         raise InvalidInput("there is no photo to correct; carry the points first")
     (own,) = photo.instances
-    assert own.point_confidence is not None
-    points, visibility, sure = own.keypoints.copy(), own.visibility.copy(), own.point_confidence.copy()
-    points[point] = (np.nan, np.nan) if at is None else _pixels(sent, at)
-    visibility[point] = ABSENT if at is None else VISIBLE
-    sure[point] = 0 if at is None else BY_HAND
-    whole = float(sure[visibility != ABSENT].mean()) if (visibility != ABSENT).any() else 0.0
-    moved = Instance(own.category, points, visibility, point_confidence=sure, confidence=whole)
+    moved = own.with_point(point, None if at is None else _pixels(sent, at))
     return replace(session, corrected={**session.corrected, sent.path: replace(photo, instances=(moved,))})
 
 

@@ -1,21 +1,15 @@
-"""What the tabs have in common: downloads, and buttons that turn one state into the next."""
+"""What the tabs have in common: buttons that turn one state into the next."""
 
 from __future__ import annotations
 
-import io
-from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import gradio as gr
-from PIL import Image
 
 from ..errors import DiffsightError
-from ..files import save_bytes
-from .shelf import new_folder, sweep
 
 State = TypeVar("State")
 
@@ -108,26 +102,3 @@ class Wires(Generic[State]):
 def warn(error: DiffsightError) -> None:
     """Show what is wrong; it is shown as HTML, and may hold a name that a visitor chose."""
     gr.Warning(escape(str(error)))
-
-
-def data_url(image: Image.Image) -> str:
-    """A picture as an address that holds it, for parts that draw on it."""
-    content = io.BytesIO()
-    image.save(content, "JPEG", quality=90)
-    return f"data:image/jpeg;base64,{b64encode(content.getvalue()).decode()}"
-
-
-def offer(content: bytes | None, folder: Path, name: str) -> gr.DownloadButton:
-    """A download button for a file of that content; asleep if there is none yet.
-
-    Args:
-        content: of the file.
-        folder: gets a folder of a name that nobody can guess, with the file in it; those that are old are deleted.
-        name: of the file.
-    """
-    if content is None:
-        return gr.DownloadButton(value=None, interactive=False)
-    sweep(folder)
-    with new_folder(folder) as own:
-        save_bytes(content, own / name)
-    return gr.DownloadButton(value=str(own / name), interactive=True)

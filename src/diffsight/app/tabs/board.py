@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,8 @@ import numpy as np
 
 from ...transfer.annotations import ABSENT, AnnotatedPhoto, Category
 from ...transfer.review import level
+from ..pictures import data_url
+from .parts import scripted
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -29,14 +30,7 @@ def board(name: str) -> gr.HTML:
     Args:
         name: of the element.
     """
-    return gr.HTML(
-        "",
-        css_template=(HERE / "board.css").read_text(),
-        js_on_load=(HERE / "board.js").read_text(),
-        apply_default_css=False,
-        elem_id=name,
-        visible=False,
-    )
+    return scripted("board", elem_id=name, visible=False)
 
 
 def draw(photo: AnnotatedPhoto, shown: Path, category: Category, help: str) -> str:
@@ -58,7 +52,7 @@ def draw(photo: AnnotatedPhoto, shown: Path, category: Category, help: str) -> s
         for k, one in zip(there, sure, strict=True)
     ]
     bones = [(*shares[a], *shares[b]) for a, b in category.bones if a in there and b in there]
-    image = base64.b64encode(shown.read_bytes()).decode()
+    image = data_url(shown.read_bytes())
     page = _environment().get_template("board.html")
     return page.render(name=photo.name, width=width, height=height, spots=spots, bones=bones, image=image, help=help)
 

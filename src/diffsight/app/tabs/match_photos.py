@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 
 import gradio as gr
 import numpy as np
@@ -17,21 +16,15 @@ from ...draw import panel_size, segment_colours
 from ...grid import Points
 from ..match_results import heat_maps
 from ..match_state import Photo, Session
-from ..wires import data_url
+from ..pictures import data_url, encode
+from .parts import scripted
 
 KEYS = "Click a spot; by keyboard, move the cross with the arrow keys and press Enter."
 
 
 def photos_part(session: Session) -> gr.HTML:
     """The part of the page; its event ``mark`` tells the place of a click in the first photo, 0 to 1."""
-    folder = Path(__file__).parent
-    return gr.HTML(
-        photos_html(session),
-        css_template=(folder / "match.css").read_text(),
-        js_on_load=(folder / "match.js").read_text(),
-        apply_default_css=False,
-        elem_id="match-photos",
-    )
+    return scripted("match", photos_html(session), elem_id="match-photos")
 
 
 def photos_html(session: Session) -> str:
@@ -43,21 +36,21 @@ def photos_html(session: Session) -> str:
         places = np.zeros((0, 2)) if matches is None else matches.matched
         dots = _dots(target, places, [] if matches is None else matches.one_way.tolist())
         what = f"{target.name}, where the points are looked for"
-        figures.append(_figure("upload-targets", target.name, _image(target, what, heat) + dots))
+        figures.append(_figure("match-targets", target.name, _image(target, what, heat) + dots))
     if not session.targets:
-        figures.append(_empty("upload-targets", "the photos to search"))
+        figures.append(_empty("match-targets", "the photos to search"))
     return f'<div class="photos">{"".join(figures)}</div>'
 
 
 def _left(session: Session) -> str:
     if session.left is None:
-        return _empty("upload-left", "the photo to click")
+        return _empty("match-left", "the photo to click")
     photo = session.left
     points = np.array(session.points).reshape(-1, 2)
     inside = _image(photo, f"{photo.name}, with the points", None) + _dots(photo, points, [False] * len(points))
     label = escape(f"{photo.name}. {KEYS}")
     return _figure(
-        "upload-left",
+        "match-left",
         f"Click here: {photo.name}",
         f'{inside}<span class="cross"></span>',
         f'class="photo clicked" tabindex="0" role="application" aria-label="{label}"',
@@ -78,7 +71,7 @@ def _empty(upload: str, what: str) -> str:
 
 def _image(photo: Photo, alt: str, heat: Image.Image | None) -> str:
     width, height = panel_size(photo.picture)
-    address = f"gradio_api/file={photo.file}" if heat is None else data_url(heat)
+    address = f"gradio_api/file={photo.file}" if heat is None else data_url(encode(heat, "jpeg"))
     return f'<img src="{address}" alt="{escape(alt)}" width="{width}" height="{height}" draggable="false">'
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from .. import segment
 from ..limits import KEPT
 from ..models import Models
 from ..outlines import outlines
+from ..pictures import data_url, encode
 from ..segment import COUNTS, EXAMPLE_NAMES, Desk, Session
-from ..wires import Wires, data_url, offer
+from ..wires import Wires
+from .parts import download_button, scripted, status_html
 
 WAYS = {
     "diffseg": "Join what the model looks at together (DiffSeg)",
@@ -49,71 +51,85 @@ def lay_out(models: Models, folder: Path) -> None:
     )
     session = gr.State(start, time_to_live=KEPT)
     with gr.Row():
-        upload = gr.UploadButton("Choose a photo", file_types=["image"], elem_id="upload-segment", min_width=120)
+        upload = gr.UploadButton("Choose a photo", file_types=["image"], elem_id="segment-photo", min_width=120)
         example = gr.Button("Try the example", variant="primary", elem_id="segment-example", min_width=120)
-    status = gr.Markdown(desk.status(start), elem_id="segment-status")
+    status = gr.HTML(status_html(desk.status(start)), elem_id="segment-status")
     with gr.Row(visible=False) as bench:
         with gr.Column(scale=3, min_width=280):
             sliders = {solver: _slider(solver, start) for solver in desk.solvers}
-            stage = _stage()
+            stage = scripted("segment", html_template=STAGE, elem_id="segment-stage", photo=BLANK, hint="")
         with gr.Column(scale=2, min_width=260):
-            names = gr.Textbox(
-                label="Names that parts may have", info="words with commas between", placeholder=EXAMPLE_NAMES,
-                max_length=200, elem_id="segment-names",
-            )  # fmt: skip
-            call = gr.Button("Name the parts", elem_id="segment-name")
-            clicks = gr.Radio(CLICKS, value=start.clicks, label="A click shows", elem_id="segment-clicks")
-            ways = [(WAYS[solver], solver) for solver in desk.solvers]
-            solver = gr.Radio(ways, value=start.solver, label="How the photo is cut", elem_id="segment-solver")
+            ways = _Ways.lay_out(desk, start)
             with gr.Row():
-                _download("Labels (PNG)", "labels", ".png", desk.labels, session, folder)
-                _download("Picture (PNG)", "overlay", ".png", desk.overlay, session, folder)
-                _download("Figures (JSON)", "parts", ".json", desk.description, session, folder)
+                for label, name, make in (
+                    ("Labels (PNG)", "labels.png", desk.labels),
+                    ("Picture (PNG)", "overlay.png", desk.overlay),
+                    ("Figures (JSON)", "parts.json", desk.description),
+                ):
+                    download_button(label, name, make, session, folder, f"segment-{Path(name).stem}")
 
     def show_cut(after: Session) -> list[Any]:
-        return [_cut(after), desk.status(after), *(gr.Slider(visible=own == after.solver) for own in sliders)]
+        visible = [gr.Slider(visible=own == after.solver) for own in sliders]
+        return [_cut(after), status_html(desk.status(after)), *visible]
 
     def show_photo(after: Session) -> list[Any]:
-        return [_cut(after, data_url(desk.picture(after)))]
+        return [_cut(after, data_url(encode(desk.picture(after), "jpeg")))]
 
     def show_all(after: Session) -> list[Any]:
         levels = [gr.Slider(value=after.levels[own], visible=own == after.solver) for own in sliders]
         words = "" if after.names is None else ", ".join(after.names.words)
-        return [*show_photo(after), desk.status(after), gr.Row(visible=True), words, after.solver, *levels]
+        return [*show_photo(after), status_html(desk.status(after)), gr.Row(visible=True), words, after.solver, *levels]
 
-    everything = Wires(session, [stage, status, bench, names, solver, *sliders.values()], show_all)
+    everything = Wires(session, [stage, status, bench, ways.names, ways.solver, *sliders.values()], show_all)
     everything.connect(upload.upload, desk.choose, upload, wait=True)
     everything.connect(example.click, desk.example, wait=True)
     photo = Wires(session, [stage], show_photo)
-    photo.connect(clicks.input, desk.take_clicks, clicks)
+    photo.connect(ways.clicks.input, desk.take_clicks, ways.clicks)
     photo.connect_part(stage.look, lambda before, said: desk.look(before, (said["x"], said["y"])), latest=True)
     cut = Wires(session, [stage, status, *sliders.values()], show_cut)
     for own, slider in sliders.items():
         cut.connect(slider.input, lambda before, level, own=own: desk.cut(before, own, level), slider, latest=True)
-    cut.connect(solver.input, lambda before, own: desk.cut(before, own, before.levels[own]), solver)
-    for event in (call.click, names.submit):
-        cut.connect(event, desk.name, names)
+    cut.connect(ways.solver.input, lambda before, own: desk.cut(before, own, before.levels[own]), ways.solver)
+    for event in (ways.call.click, ways.names.submit):
+        cut.connect(event, desk.name, ways.names)
 
 
-def _stage() -> gr.HTML:
-    here = Path(__file__).parent
-    return gr.HTML(
-        "",
-        html_template=STAGE,
-        css_template=(here / "segment.css").read_text(encoding="utf-8"),
-        js_on_load=(here / "segment.js").read_text(encoding="utf-8"),
-        elem_id="segment-stage",
-        photo=BLANK,
-        hint="",
-    )
+@dataclass(frozen=True)
+class _Ways:
+    """How the photo is cut, what its parts may be called, and what clicks mean."""
+
+    names: gr.Textbox
+    call: gr.Button
+    clicks: gr.Radio
+    solver: gr.Radio
+
+    @classmethod
+    def lay_out(cls, desk: Desk, start: Session) -> _Ways:
+        names = gr.Textbox(
+            label="Names that parts may have",
+            info="words with commas between",
+            placeholder=EXAMPLE_NAMES,
+            max_length=200,
+            elem_id="segment-names",
+        )
+        call = gr.Button("Name the parts", elem_id="segment-name")
+        clicks = gr.Radio(CLICKS, value=start.clicks, label="A click shows", elem_id="segment-clicks")
+        ways = [(WAYS[solver], solver) for solver in desk.solvers]
+        solver = gr.Radio(ways, value=start.solver, label="How the photo is cut", elem_id="segment-solver")
+        return cls(names, call, clicks, solver)
 
 
 def _slider(solver: Solver, start: Session) -> gr.Slider:
     low, high = COUNTS if solver == "kmeans" else (0, 100)
     return gr.Slider(
-        low, high, start.levels[solver], step=1, label="How many parts" if solver == "kmeans" else DETAIL,
-        visible=solver == start.solver, elem_id=f"segment-{solver}",
-    )  # fmt: skip
+        low,
+        high,
+        start.levels[solver],
+        step=1,
+        label="How many parts" if solver == "kmeans" else DETAIL,
+        visible=solver == start.solver,
+        elem_id=f"segment-{solver}",
+    )
 
 
 def _cut(after: Session, photo: str | None = None) -> gr.HTML:
@@ -122,20 +138,3 @@ def _cut(after: Session, photo: str | None = None) -> gr.HTML:
     drawn = "" if after.found is None else outlines(after.found, lines, after.clicks)
     hint = SEEN if after.spot else HINTS[after.clicks]
     return gr.HTML(drawn, hint=hint) if photo is None else gr.HTML(drawn, hint=hint, photo=photo)
-
-
-def _download(
-    label: str, name: str, ending: str, make: Callable[[Session], bytes], session: gr.State, folder: Path
-) -> None:
-    """A button that makes a file once it is asked for."""
-    button = gr.Button(label, elem_id=f"segment-{name}", min_width=110, size="sm")
-    file = gr.DownloadButton(visible="hidden", elem_id=f"segment-{name}-file")
-    made = button.click(
-        lambda now: offer(make(now), folder, name + ending),
-        session,
-        file,
-        concurrency_id="quick",
-        concurrency_limit=1,
-        api_visibility="private",
-    )
-    made.success(None, js=f"() => document.querySelector('#segment-{name}-file').click()", api_visibility="private")

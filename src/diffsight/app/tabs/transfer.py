@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from ..models import Models
 from ..transfer import Desk, Outcome, Session, forget, touch
 from ..wires import Wires, warn
 from .board import board, draw
+from .parts import progress_html, status_html
 
 MARKING = "Click or press Enter to set the next point; with a point focused, arrow keys move it, Delete removes it."
 CHECKING = "Left and right arrow keys turn to other photos; with a point focused, they move it, Delete removes it."
@@ -139,7 +139,7 @@ class _First:
                     "Names from a COCO file", file_types=[".json"], size="sm", elem_id="transfer-template"
                 )
             with gr.Column(scale=2, min_width=280):
-                hint = gr.HTML(_line(marks.hint(Session())), elem_id="transfer-hint")
+                hint = gr.HTML(status_html(marks.hint(Session())), elem_id="transfer-hint")
                 with gr.Row(visible=False) as tools:
                     undo = gr.Button("Undo", size="sm", elem_id="transfer-undo", min_width=80)
                     skip = gr.Button("Does not show", size="sm", elem_id="transfer-skip", min_width=80)
@@ -160,9 +160,9 @@ class _First:
     def _show(self, session: Session) -> list[Any]:
         photo, own = session.annotated, session.reference
         if photo is None or own is None:
-            return [_line(marks.hint(session)), gr.Row(visible=False), gr.HTML(visible=False)]
+            return [status_html(marks.hint(session)), gr.Row(visible=False), gr.HTML(visible=False)]
         drawn = draw(photo, own.shown, session.category, MARKING)
-        return [_line(marks.hint(session)), gr.Row(visible=True), gr.HTML(drawn, visible=True)]
+        return [status_html(marks.hint(session)), gr.Row(visible=True), gr.HTML(drawn, visible=True)]
 
     def connect(self, desk: Desk, renaming: Wires[Session], marking: Wires[Session]) -> None:
         marking.connect(self.upload.upload, desk.choose, self.upload, wait=True)
@@ -193,7 +193,7 @@ class _Second:
     @classmethod
     def lay_out(cls, models: Models) -> _Second:
         gr.Markdown("## 2. Choose the photos to label")
-        stock = gr.HTML(_line(marks.stock(Session())), elem_id="transfer-stock")
+        stock = gr.HTML(status_html(marks.stock(Session())), elem_id="transfer-stock")
         with gr.Row():
             upload = gr.UploadButton(
                 f"Add photos, up to {MAX_PHOTOS}",
@@ -223,7 +223,7 @@ class _Second:
     def _show(self, session: Session) -> list[Any]:
         busy = session.carrying
         return [
-            _line(marks.stock(session), *session.left_out),
+            status_html(marks.stock(session), *session.left_out),
             gr.Button(visible=bool(session.photos) and not busy),
             gr.Button(visible=not busy),
             gr.Button(visible=busy),
@@ -258,7 +258,7 @@ class _Third:
                 following = gr.Button("Next", elem_id="transfer-next", min_width=80)
                 revert = gr.Button("Undo corrections", elem_id="transfer-revert", min_width=120, interactive=False)
                 again = gr.Button("Use my corrections", elem_id="transfer-again", min_width=120, interactive=False)
-            line = gr.HTML(elem_id="transfer-line")
+            line = gr.HTML(elem_id="transfer-status")
             place = board("transfer-check")
             gr.Markdown("## 4. Export")
             with gr.Row():
@@ -282,7 +282,7 @@ class _Third:
         drawn = draw(photo, sent.shown, session.category, CHECKING) if sent and photo else ""
         return [
             gr.Column(visible=bool(drawn)),
-            _line(marks.look(session)),
+            status_html(marks.look(session)),
             gr.Button(interactive=bool(sent and sent.path in session.corrected)),
             gr.Button(interactive=bool(session.corrected) and not session.carrying),
             gr.HTML(drawn, visible=bool(drawn)),
@@ -303,11 +303,5 @@ def _place(said: dict[str, Any]) -> tuple[float, float]:
     return float(said["x"]), float(said["y"])
 
 
-def _line(*lines: str) -> str:
-    """Text that those who hear the page are told when it changes."""
-    return f'<div role="status">{"<br>".join(map(escape, lines))}</div>'
-
-
 def _progress(reached: Outcome) -> str:
-    text = f"{reached.done} of {reached.total} photos"
-    return f'<progress value="{reached.done}" max="{max(1, reached.total)}" aria-label="{text}"></progress> {text}'
+    return progress_html(f"{reached.done} of {reached.total} photos", reached.done, reached.total)
