@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import logging
+import traceback
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -13,11 +16,14 @@ from typing import Any, Generic, TypeVar
 import gradio as gr
 from PIL import Image
 
-from ..errors import DiffsightError
+from ..errors import DiffsightError, InvalidInput
 from ..files import save_bytes
 from .shelf import new_folder, sweep
 
 State = TypeVar("State")
+Value = TypeVar("Value")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,23 +71,33 @@ class Wires(Generic[State]):
         return self._listen(trigger, run, inputs, wait, latest, cancels)
 
     def connect_part(
-        self, trigger: Callable[..., Any], action: Callable[[State, dict[str, Any]], State], *, latest: bool = False
+        self,
+        trigger: Callable[..., Any],
+        read: Callable[[Any], Value],
+        action: Callable[[State, Value], State],
+        *,
+        latest: bool = False,
     ) -> None:
-        """Call ``action(state, said)`` on an event of a part of the page with a script of its own, as it says it."""
+        """Call ``action(state, read(said))`` on an event of a part of the page with a script of its own.
+
+        Args:
+            trigger: the event.
+            read: takes what the action needs out of what the part says, such as ``place``.
+            action: makes the next state.
+            latest: of events that come while one is worked on, only the last is taken.
+        """
 
         def run(before: State, event: gr.EventData) -> list[Any]:
-            return self.attempt(lambda: action(before, event._data))
+            return self.attempt(lambda: action(before, _understood(read, event._data)))
 
         self._listen(trigger, run, latest=latest)
 
     def attempt(self, action: Callable[[], State]) -> list[Any]:
         """The new values of the state and the outputs; what is wrong is shown, and nothing changes."""
-        try:
+        with saying_what_fails():
             after = action()
             return [after, *self.show(after)]
-        except DiffsightError as error:
-            warn(error)
-            return [gr.skip() for _ in (self.state, *self.outputs)]
+        return [gr.skip() for _ in (self.state, *self.outputs)]
 
     def _listen(
         self,
@@ -105,6 +121,31 @@ class Wires(Generic[State]):
         )
 
 
+@contextmanager
+def saying_what_fails() -> Iterator[None]:
+    """End the block at what fails in it, show it in the page, and go on after the block."""
+    try:
+        yield
+    except DiffsightError as error:
+        warn(error)
+    except Exception as error:  # a fault of the project's own must not leave a visitor without a word
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        logger.error("%.300r at %s:%s", error, last.filename, last.lineno)
+        warn(DiffsightError(f"this could not be done ({type(error).__name__}); reload the page and try again"))
+
+
+def place(said: Any) -> tuple[float, float]:
+    """The (x, y) that a part of the page says."""
+    return float(said["x"]), float(said["y"])
+
+
+def _understood(read: Callable[[Any], Value], said: Any) -> Value:
+    try:
+        return read(said)
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        raise InvalidInput("the server does not understand what the page sent; reload the page") from None
+
+
 def warn(error: DiffsightError) -> None:
     """Show what is wrong; it is shown as HTML, and may hold a name that a visitor chose."""
     gr.Warning(escape(str(error)))
@@ -117,17 +158,18 @@ def data_url(image: Image.Image) -> str:
     return f"data:image/jpeg;base64,{b64encode(content.getvalue()).decode()}"
 
 
-def offer(content: bytes | None, folder: Path, name: str) -> gr.DownloadButton:
-    """A download button for a file of that content; asleep if there is none yet.
+def offer(make: Callable[[], bytes], folder: Path, name: str) -> gr.DownloadButton:
+    """A download button for a file; without one, if it cannot be made, and it is said why.
 
     Args:
-        content: of the file.
+        make: gives the content of the file.
         folder: gets a folder of a name that nobody can guess, with the file in it; those that are old are deleted.
         name: of the file.
     """
-    if content is None:
-        return gr.DownloadButton(value=None, interactive=False)
-    sweep(folder)
-    with new_folder(folder) as own:
-        save_bytes(content, own / name)
-    return gr.DownloadButton(value=str(own / name), interactive=True)
+    with saying_what_fails():
+        content = make()
+        sweep(folder)
+        with new_folder(folder) as own:
+            save_bytes(content, own / name)
+        return gr.DownloadButton(value=str(own / name))
+    return gr.DownloadButton(value=None)

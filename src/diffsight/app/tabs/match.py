@@ -9,14 +9,13 @@ from typing import Any
 
 import gradio as gr
 
-from ...errors import DiffsightError
 from .. import match_results
 from ..limits import KEPT, MAX_TARGETS
 from ..match import Desk
 from ..match_state import LEARNT, Progress, Session, adopt
 from ..match_state import clear as clear_points
 from ..models import Models
-from ..wires import Wires, offer, warn
+from ..wires import Wires, offer, place, saying_what_fails
 from .match_photos import photos_html, photos_part
 
 HEADERS = ["point", "photo", "sure", "both ways", "x", "y", "found x", "found y"]
@@ -109,11 +108,9 @@ def lay_out(models: Models, folder: Path) -> None:
     wires, slow = (Wires(session, outputs, show, queue) for queue in ("quick", "read"))
 
     def read(now: Session) -> Iterator[str]:
-        try:
+        with saying_what_fails():
             for line in desk.read(now):
                 yield _line(line)
-        except DiffsightError as error:
-            warn(error)
 
     for chosen in (
         slow.connect(left.upload, desk.choose_left, left),
@@ -131,7 +128,7 @@ def lay_out(models: Models, folder: Path) -> None:
             api_visibility="private",
         )
         wires.connect(ready.then, desk.find)
-    wires.connect_part(photos.mark, lambda now, said: desk.click(now, (float(said["x"]), float(said["y"]))))
+    wires.connect_part(photos.mark, place, desk.click)
     wires.connect(method.input, desk.choose_method, method)
     wires.connect(alike.input, desk.show_alike, alike)
     wires.connect(undo.click, desk.undo)
@@ -148,11 +145,9 @@ def _connect_learning(
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
     def work(now: Session) -> Iterator[list[Any]]:
-        try:
+        with saying_what_fails():
             for step in desk.learn(now):
                 yield [step.session, _bar(step), gr.Row(visible=True)]  # a job cancelled before may hide it late
-        except DiffsightError as error:
-            warn(error)
 
     def start(now: Session) -> list[Any]:
         return [gr.Row(visible=True), _bar(Progress("Waiting for its turn", 0, now))]
@@ -176,7 +171,7 @@ def _connect_files(folder: Path, session: gr.State, buttons: list[gr.Button], fi
     for button, (_, name, content) in zip(buttons, FILES, strict=True):
 
         def make(now: Session, name: str = name, content: Callable[[Session], bytes] = content) -> gr.DownloadButton:
-            return offer(content(now), folder, name)
+            return offer(lambda: content(now), folder, name)
 
         made = button.click(make, session, file, concurrency_id="read", concurrency_limit=1, api_visibility="private")
         made.success(None, js=CLICK_FILE)

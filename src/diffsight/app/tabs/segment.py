@@ -14,7 +14,7 @@ from ..limits import KEPT
 from ..models import Models
 from ..outlines import outlines
 from ..segment import COUNTS, EXAMPLE_NAMES, Desk, Session
-from ..wires import Wires, data_url, offer
+from ..wires import Wires, data_url, offer, place
 
 WAYS = {
     "diffseg": "Join what the model looks at together (DiffSeg)",
@@ -86,7 +86,7 @@ def lay_out(models: Models, folder: Path) -> None:
     everything.connect(example.click, desk.example, wait=True)
     photo = Wires(session, [stage], show_photo)
     photo.connect(clicks.input, desk.take_clicks, clicks)
-    photo.connect_part(stage.look, lambda before, said: desk.look(before, (said["x"], said["y"])), latest=True)
+    photo.connect_part(stage.look, place, desk.look, latest=True)
     cut = Wires(session, [stage, status, *sliders.values()], show_cut)
     for own, slider in sliders.items():
         cut.connect(slider.input, lambda before, level, own=own: desk.cut(before, own, level), slider, latest=True)
@@ -131,7 +131,7 @@ def _download(
     button = gr.Button(label, elem_id=f"segment-{name}", min_width=110, size="sm")
     file = gr.DownloadButton(visible="hidden", elem_id=f"segment-{name}-file")
     made = button.click(
-        lambda now: offer(make(now), folder, name + ending),
+        lambda now: offer(lambda: make(now), folder, name + ending),
         session,
         file,
         concurrency_id="quick",

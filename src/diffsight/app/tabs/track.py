@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 from gradio.utils import get_upload_folder
 
-from ...errors import DiffsightError
 from .. import track
 from ..limits import KEPT, MAX_OBJECTS
 from ..models import Models
 from ..track import TOOLS, Desk, Session
-from ..wires import Wires, data_url, warn
+from ..wires import Wires, data_url, saying_what_fails
 
 SCRIPT = (Path(__file__).parent / "track.js").read_text(encoding="utf-8")
 
@@ -152,7 +152,7 @@ def lay_out(models: Models, folder: Path) -> None:
         if not desk.is_busy(before):
             yield waiting
             return
-        try:
+        with saying_what_fails():
             for step in desk.follow(before):
                 if isinstance(step, Session):
                     after = step
@@ -160,8 +160,6 @@ def lay_out(models: Models, folder: Path) -> None:
                     yield [
                         gr.HTML(_step(before, step)) if one is progress else gr.skip() for one in (session, *outputs)
                     ]
-        except DiffsightError as error:
-            warn(error)
         yield [after, *show(after)]
 
     long.connect(clip.upload, desk.choose_clip, clip, wait=True)
@@ -183,7 +181,7 @@ def lay_out(models: Models, folder: Path) -> None:
     wires.connect(undo.click, desk.undo)
     wires.connect(clear.click, desk.clear)
 
-    wires.connect_part(sheet.mark, lambda before, said: desk.mark(before, said["path"]))
+    wires.connect_part(sheet.mark, lambda said: np.array(said["path"], np.float64).reshape(-1, 2), desk.mark)
 
 
 def _sheet(session: Session, busy: bool) -> dict[str, Any]:
