@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from threading import Thread
 from zipfile import ZipFile
 
@@ -7,9 +8,9 @@ import pytest
 from PIL import Image
 
 from diffsight.app.clips import EXAMPLE
-from diffsight.app.limits import MAX_MARKS
+from diffsight.app.limits import MAX_MARKS, MAX_STROKE
 from diffsight.app.models import Models
-from diffsight.app.track import Desk, Session, draw, status
+from diffsight.app.track import TOOLS, Desk, Session, draw, status
 from diffsight.cli import run
 from diffsight.errors import InvalidInput
 from diffsight.video.export import read_points
@@ -246,6 +247,15 @@ def test_what_is_wrong_is_said(desk, ready, tmp_path):
         desk.choose_mask(ready, str(tmp_path / "mask.png"))
     with pytest.raises(InvalidInput, match="no Hammer"):
         desk.choose_tool(ready, "Hammer", 1, 8)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_mark_is_somewhere_and_not_endless(desk, ready, tool):
+    session = replace(ready, tool=tool)
+    for path in ([], [[np.nan, 0.5]], [[0.1, 0.1], [np.inf, 0.5]], [[0.5, 0.5]] * (MAX_STROKE + 1)):
+        with pytest.raises(InvalidInput, match=f"1 to {MAX_STROKE} places, not {len(path)}; draw it in parts"):
+            desk.mark(session, path)
+    assert len(desk.mark(session, [[0.1, 0.1], *[[0.5, 0.5]] * (MAX_STROKE - 1)]).marks) == 1
 
 
 def test_one_line_says_what_to_do(desk, ready):

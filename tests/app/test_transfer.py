@@ -137,6 +137,15 @@ def test_a_correction_is_exported_and_helps_the_others(desk, short):
     assert marks.revert(session) == found
 
 
+@pytest.mark.parametrize("point", [-1, 8])
+def test_a_point_that_is_not_there_cannot_be_moved(annotated, reviewed, point):
+    calls = [lambda: marks.correct(reviewed, point, (0.5, 0.5)), lambda: marks.correct(reviewed, point, None)]
+    calls += [lambda: marks.move(annotated, point, (0.5, 0.5)), lambda: marks.remove(annotated, point)]
+    for call in calls:
+        with pytest.raises(InvalidInput, match=f"no point {point + 1} among the 8"):
+            call()
+
+
 def test_a_point_that_does_not_show_is_taken_off(reviewed):
     own = marks.marked_photos(marks.correct(reviewed, 0, None))
     (photo,) = [photo for photo in own.photos if photo.name == reviewed.viewed.name]

@@ -14,11 +14,16 @@ class Visitor:
 
     Args:
         address: of the server.
+
+    Attributes:
+        heard: what was said to be wrong with the last event.
     """
 
     def __init__(self, address: str) -> None:
         self.client = httpx.Client(base_url=f"{address.rstrip('/')}/gradio_api", timeout=60, trust_env=False)
+        self.client.headers["content-type"] = "application/json"
         self.session = secrets.token_hex(8)
+        self.heard: list[str] = []
         config = httpx.get(f"{address.rstrip('/')}/config", trust_env=False).json()
         self._named = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
         self._events = config["dependencies"]
@@ -35,6 +40,7 @@ class Visitor:
         Returns:
             The new values of the components that change.
         """
+        self.heard = []
         target = [self._named[element], event]
         found = next(one for one in self._events if target in one["targets"])
         answer = self._call(found, target[0], values, about)
@@ -50,10 +56,12 @@ class Visitor:
             "session_hash": self.session,
             "trigger_id": trigger,
         }
-        event_id = self.client.post("queue/join", json=body).raise_for_status().json()["event_id"]
+        event_id = self.client.post("queue/join", content=json.dumps(body)).raise_for_status().json()["event_id"]
         with self.client.stream("GET", "queue/data", params={"session_hash": self.session}) as lines:
             for line in lines.iter_lines():
                 message = json.loads(line[6:]) if line.startswith("data: ") else {}
+                if message.get("msg") == "log":
+                    self.heard.append(message["log"])
                 if message.get("msg") == "process_completed" and message["event_id"] == event_id:
                     assert message["success"], message
                     return message["output"]["data"]

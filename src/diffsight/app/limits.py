@@ -18,6 +18,9 @@ MAX_FRAME_PIXELS = 4_000_000
 MAX_MARKS = 100
 """Of the first frame of a clip."""
 
+MAX_STROKE = 2000
+"""Places that one mark goes through: half a minute of drawing."""
+
 MAX_OBJECTS = 8
 """That one draws with the brush; boxes and a mask may hold more."""
 

@@ -25,7 +25,7 @@ from ..video.labels import UNSEEN, Mask, Target
 from ..video.masks import davis_palette
 from .clips import Clip, example_clip, open_clip, open_mask, open_photos
 from .following import Result, follow
-from .limits import MAX_FRAMES, MAX_MARKS, MAX_OBJECTS
+from .limits import MAX_FRAMES, MAX_MARKS, MAX_OBJECTS, MAX_STROKE
 from .models import Models
 from .shelf import sweep
 
@@ -133,7 +133,8 @@ class Desk:
             path: (N, 2) x and y from 0 to 1 across the frame.
 
         Raises:
-            InvalidInput: if points and objects come together, for too many marks, or a box without a pixel.
+            InvalidInput: if points and objects come together, for too many marks, a path that is too long or nowhere,
+                or a box without a pixel.
         """
         clip = self._check_marking(session)
         if len(session.marks) == MAX_MARKS:
@@ -143,7 +144,10 @@ class Desk:
         if session.tool != "Points" and has_points(session):
             raise InvalidInput("there are points already, and objects are followed without them; clear the marks first")
         height, width = clip.first.size
-        places = np.clip(np.asarray(path, np.float64).reshape(-1, 2), 0, 1) * (width, height)
+        shares = np.asarray(path, np.float64).reshape(-1, 2)
+        if not (1 <= len(shares) <= MAX_STROKE and np.isfinite(shares).all()):
+            raise InvalidInput(f"a mark goes through 1 to {MAX_STROKE} places, not {len(shares)}; draw it in parts")
+        places = np.clip(shares, 0, 1) * (width, height)
         label = _label(session)
         if label > labels.MOST:
             raise InvalidInput(f"there are {labels.MOST} objects, as many as fit; undo or clear some")

@@ -89,13 +89,23 @@ def _mark(session: Session, mark: Place | None) -> Session:
 
 
 def move(session: Session, point: int, at: Place) -> Session:
-    """Put a marked point elsewhere."""
+    """Put a marked point elsewhere.
+
+    Raises:
+        InvalidInput: if it is not marked, or the place is outside the photo.
+    """
+    _check_point(point, len(session.marks))
     moved = _pixels(session.reference, at)
     return replace(session, marks=(*session.marks[:point], moved, *session.marks[point + 1 :]))
 
 
 def remove(session: Session, point: int) -> Session:
-    """Say that a marked point does not show."""
+    """Say that a marked point does not show.
+
+    Raises:
+        InvalidInput: if it is not marked.
+    """
+    _check_point(point, len(session.marks))
     return replace(session, marks=(*session.marks[:point], None, *session.marks[point + 1 :]))
 
 
@@ -107,6 +117,11 @@ def undo(session: Session) -> Session:
 def clear(session: Session) -> Session:
     """Take all points of the first photo back."""
     return replace(session, marks=())
+
+
+def _check_point(point: int, count: int) -> None:
+    if not 0 <= point < count:
+        raise InvalidInput(f"there is no point {point + 1} among the {count} that are marked; choose one that shows")
 
 
 def _pixels(sent: Sent | None, at: Place) -> Place:
@@ -169,12 +184,16 @@ def correct(session: Session, point: int, at: Place | None) -> Session:
         session: with a photo that is looked at.
         point: number of the point, from 0.
         at: (x, y) as parts of width and height; None if it does not show.
+
+    Raises:
+        InvalidInput: if there is no such photo or point, or the place is outside.
     """
     sent = session.viewed
     photo = session.marked(sent) if sent else None
     if sent is None or photo is None:
         raise InvalidInput("there is no photo to correct; carry the points first")
     (own,) = photo.instances
+    _check_point(point, len(own.keypoints))
     moved = own.with_point(point, None if at is None else _pixels(sent, at))
     return replace(session, corrected={**session.corrected, sent.path: replace(photo, instances=(moved,))})
 

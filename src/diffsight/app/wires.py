@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Generic, TypeVar
 
 import gradio as gr
 
-from ..errors import DiffsightError
+from ..errors import DiffsightError, InvalidInput
 
 State = TypeVar("State")
+Value = TypeVar("Value")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,23 +65,33 @@ class Wires(Generic[State]):
         return self._listen(trigger, run, inputs, wait, latest, cancels)
 
     def connect_part(
-        self, trigger: Callable[..., Any], action: Callable[[State, dict[str, Any]], State], *, latest: bool = False
+        self,
+        trigger: Callable[..., Any],
+        read: Callable[[Any], Value],
+        action: Callable[[State, Value], State],
+        *,
+        latest: bool = False,
     ) -> None:
-        """Call ``action(state, said)`` on an event of a part of the page with a script of its own, as it says it."""
+        """Call ``action(state, read(said))`` on an event of a part of the page with a script of its own.
+
+        Args:
+            trigger: the event.
+            read: takes what the action needs out of what the part says, such as ``place``.
+            action: makes the next state.
+            latest: of events that come while one is worked on, only the last is taken.
+        """
 
         def run(before: State, event: gr.EventData) -> list[Any]:
-            return self.attempt(lambda: action(before, event._data))
+            return self.attempt(lambda: action(before, _understood(read, event._data)))
 
         self._listen(trigger, run, latest=latest)
 
     def attempt(self, action: Callable[[], State]) -> list[Any]:
         """The new values of the state and the outputs; what is wrong is shown, and nothing changes."""
-        try:
+        with saying_what_fails():
             after = action()
             return [after, *self.show(after)]
-        except DiffsightError as error:
-            warn(error)
-            return [gr.skip() for _ in (self.state, *self.outputs)]
+        return [gr.skip() for _ in (self.state, *self.outputs)]
 
     def _listen(
         self,
@@ -97,6 +113,31 @@ class Wires(Generic[State]):
             api_visibility="private",
             cancels=cancels,
         )
+
+
+@contextmanager
+def saying_what_fails() -> Iterator[None]:
+    """End the block at what fails in it, show it in the page, and go on after the block."""
+    try:
+        yield
+    except DiffsightError as error:
+        warn(error)
+    except Exception as error:  # a fault of the project's own must not leave a visitor without a word
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        logger.error("%.300r at %s:%s", error, last.filename, last.lineno)
+        warn(DiffsightError(f"this could not be done ({type(error).__name__}); reload the page and try again"))
+
+
+def place(said: Any) -> tuple[float, float]:
+    """The (x, y) that a part of the page says."""
+    return float(said["x"]), float(said["y"])
+
+
+def _understood(read: Callable[[Any], Value], said: Any) -> Value:
+    try:
+        return read(said)
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        raise InvalidInput("the server does not understand what the page sent; reload the page") from None
 
 
 def warn(error: DiffsightError) -> None:

@@ -10,14 +10,13 @@ from typing import Any
 
 import gradio as gr
 
-from ...errors import DiffsightError
 from .. import match_results
 from ..limits import KEPT, MAX_TARGETS
 from ..match import Desk
 from ..match_state import LEARNT, Session, take
 from ..match_state import clear as clear_points
 from ..models import Models
-from ..wires import Wires, warn
+from ..wires import Wires, place, saying_what_fails
 from .match_photos import photos_html, photos_part
 from .parts import download_button, progress_html, status_html
 
@@ -69,7 +68,7 @@ def lay_out(models: Models, folder: Path) -> None:
     read(slow.connect(asking.example.click, desk.example))
     read(wires.connect(asking.model.select, desk.choose_model, asking.model))
     asking.connect(desk, wires)
-    wires.connect_part(finding.photos.mark, lambda now, said: desk.click(now, (float(said["x"]), float(said["y"]))))
+    wires.connect_part(finding.photos.mark, place, desk.click)
     learning.connect(desk, wires, asking.learn)
 
 
@@ -77,11 +76,9 @@ def _read(desk: Desk, wires: Wires[Session], status: gr.HTML, chosen: Any) -> No
     """After a connection, read what was not read yet, and find the points there."""
 
     def read(now: Session) -> Iterator[str]:
-        try:
+        with saying_what_fails():
             for line in desk.read(now):
                 yield status_html(line)
-        except DiffsightError as error:
-            warn(error)
 
     ready = chosen.then(read, wires.state, status, concurrency_id="read", concurrency_limit=1, **QUIET)
     wires.connect(ready.then, desk.find)
@@ -173,12 +170,10 @@ class _Learning:
             return [gr.Row(visible=True), progress_html("Waiting for its turn", 0)]
 
         def work(now: Session) -> Iterator[list[Any]]:
-            try:
+            with saying_what_fails():
                 for step in desk.learn(now):
                     shown = gr.Row(visible=True)  # a job cancelled before may hide it late
                     yield [step.session, progress_html(step.line, step.share), shown]
-            except DiffsightError as error:
-                warn(error)
 
         def stop() -> list[Any]:
             return [gr.Row(visible=False), Session()]

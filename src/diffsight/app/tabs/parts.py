@@ -11,6 +11,7 @@ import gradio as gr
 
 from ...files import save_bytes
 from ..shelf import new_folder, sweep
+from ..wires import saying_what_fails
 
 State = TypeVar("State")
 
@@ -56,12 +57,25 @@ def download_button(
     button = gr.Button(label, elem_id=elem_id, min_width=120)
     file = gr.DownloadButton(visible="hidden", elem_id=f"{elem_id}-file")
 
-    def offer(now: State) -> gr.DownloadButton:
-        content = make(now)
+    def make_it(now: State) -> gr.DownloadButton:
+        return offer(lambda: make(now), folder, name)
+
+    made = button.click(make_it, session, file, concurrency_id="read", concurrency_limit=1, api_visibility="private")
+    made.success(None, js=f"() => document.querySelector('#{elem_id}-file').click()", api_visibility="private")
+
+
+def offer(make: Callable[[], bytes], folder: Path, name: str) -> gr.DownloadButton:
+    """A download button for a file; without one, if it cannot be made, and it is said why.
+
+    Args:
+        make: gives the content of the file.
+        folder: gets a folder of a name that nobody can guess, with the file in it; those that are old are deleted.
+        name: of the file.
+    """
+    with saying_what_fails():
+        content = make()
         sweep(folder)
         with new_folder(folder) as own:
             save_bytes(content, own / name)
         return gr.DownloadButton(value=str(own / name))
-
-    made = button.click(offer, session, file, concurrency_id="read", concurrency_limit=1, api_visibility="private")
-    made.success(None, js=f"() => document.querySelector('#{elem_id}-file').click()", api_visibility="private")
+    return gr.DownloadButton(value=None)

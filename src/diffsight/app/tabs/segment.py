@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..models import Models
 from ..outlines import outlines
 from ..pictures import data_url, encode
 from ..segment import COUNTS, EXAMPLE_NAMES, Desk, Session
-from ..wires import Wires
+from ..wires import Wires, place
 from .parts import download_button, scripted, status_html
 
 WAYS = {
@@ -81,11 +81,12 @@ def lay_out(models: Models, folder: Path) -> None:
         return [*show_photo(after), status_html(desk.status(after)), gr.Row(visible=True), words, after.solver, *levels]
 
     everything = Wires(session, [stage, status, bench, ways.names, ways.solver, *sliders.values()], show_all)
-    everything.connect(upload.upload, desk.choose, upload, wait=True)
-    everything.connect(example.click, desk.example, wait=True)
+    read = replace(everything, queue="read")
+    read.connect(upload.upload, desk.choose, upload, wait=True)
+    read.connect(example.click, desk.example, wait=True)
     photo = Wires(session, [stage], show_photo)
     photo.connect(ways.clicks.input, desk.take_clicks, ways.clicks)
-    photo.connect_part(stage.look, lambda before, said: desk.look(before, (said["x"], said["y"])), latest=True)
+    photo.connect_part(stage.look, place, desk.look, latest=True)
     cut = Wires(session, [stage, status, *sliders.values()], show_cut)
     for own, slider in sliders.items():
         cut.connect(slider.input, lambda before, level, own=own: desk.cut(before, own, level), slider, latest=True)

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
+import numpy.typing as npt
 from gradio.utils import get_upload_folder
 
-from ...errors import DiffsightError
 from .. import track
 from ..limits import KEPT, MAX_OBJECTS
 from ..models import Models
 from ..pictures import data_url, encode
 from ..track import TOOLS, Desk, Session
-from ..wires import Wires, warn
+from ..wires import Wires, saying_what_fails
 from .parts import progress_html, scripted, status_html
 
 SHEET = """
@@ -78,15 +79,13 @@ def _follow(desk: Desk, wires: Wires[Session], begun: list[Any], following: _Fol
             yield [gr.skip() for _ in outputs]
             return
         after = replace(before, job="")
-        try:
+        with saying_what_fails():
             for step in desk.follow(before):
                 if isinstance(step, Session):
                     after = step
                 else:
                     bar = gr.HTML(_progress(before, step))
                     yield [bar if one is following.progress else gr.skip() for one in outputs]
-        except DiffsightError as error:
-            warn(error)
         yield [after, *wires.show(after)]
 
     for ready in begun:
@@ -187,7 +186,7 @@ class _Marking:
         wires.connect(self.mask.upload, desk.choose_mask, self.mask)
         wires.connect(self.undo.click, desk.undo)
         wires.connect(self.clear.click, desk.clear)
-        wires.connect_part(self.sheet.mark, lambda before, said: desk.mark(before, said["path"]))
+        wires.connect_part(self.sheet.mark, _path, desk.mark)
 
 
 @dataclass(frozen=True)
@@ -241,6 +240,10 @@ class _Following:
             gr.DownloadButton(f"Download {'points' if track.has_points(after) else 'labels'}", value=table),
             gr.DownloadButton(value=description),
         ]
+
+
+def _path(said: Any) -> npt.NDArray[np.float64]:
+    return np.array(said["path"], np.float64).reshape(-1, 2)
 
 
 def _sheet(session: Session, busy: bool) -> dict[str, Any]:

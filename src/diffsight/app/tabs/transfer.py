@@ -9,12 +9,11 @@ from typing import Any
 
 import gradio as gr
 
-from ...errors import DiffsightError
 from .. import transfer_marks as marks
 from ..limits import KEPT, MAX_PHOTOS
 from ..models import Models
 from ..transfer import Desk, Outcome, Session, forget, touch
-from ..wires import Wires, warn
+from ..wires import Wires, place, saying_what_fails
 from .board import board, draw
 from .parts import progress_html, status_html
 
@@ -82,11 +81,9 @@ def _carry(desk: Desk, session: gr.State, begun: list[Any], second: _Second, who
     def run(before: Session) -> Iterator[list[Any]]:
         if not before.carrying:
             return
-        try:
+        with saying_what_fails():
             for reached in desk.carry(before):
                 yield [reached, gr.HTML(_progress(reached), visible=True)]
-        except DiffsightError as error:
-            warn(error)
 
     work = [
         one.then(
@@ -171,11 +168,9 @@ class _First:
             renaming.connect(box.blur, marks.rename, self.kind, self.names)
         for button, action in ((self.undo, marks.undo), (self.skip, marks.skip), (self.clear, marks.clear)):
             marking.connect(button.click, action)
-        marking.connect_part(self.board.place, lambda session, said: marks.place(session, _place(said)))
-        marking.connect_part(
-            self.board.shift, lambda session, said: marks.move(session, int(said["point"]), _place(said))
-        )
-        marking.connect_part(self.board.take_off, lambda session, said: marks.remove(session, int(said["point"])))
+        marking.connect_part(self.board.place, place, marks.place)
+        marking.connect_part(self.board.shift, _shift, lambda session, moved: marks.move(session, *moved))
+        marking.connect_part(self.board.take_off, _point, marks.remove)
 
 
 @dataclass(frozen=True)
@@ -292,15 +287,17 @@ class _Third:
         wires.connect(self.back.click, lambda session: marks.step(session, -1))
         wires.connect(self.next.click, lambda session: marks.step(session, 1))
         wires.connect(self.revert.click, marks.revert)
-        wires.connect_part(self.board.turn, lambda session, said: marks.step(session, int(said["by"])))
-        wires.connect_part(
-            self.board.shift, lambda session, said: marks.correct(session, int(said["point"]), _place(said))
-        )
-        wires.connect_part(self.board.take_off, lambda session, said: marks.correct(session, int(said["point"]), None))
+        wires.connect_part(self.board.turn, lambda said: int(said["by"]), marks.step)
+        wires.connect_part(self.board.shift, _shift, lambda session, moved: marks.correct(session, *moved))
+        wires.connect_part(self.board.take_off, _point, lambda session, point: marks.correct(session, point, None))
 
 
-def _place(said: dict[str, Any]) -> tuple[float, float]:
-    return float(said["x"]), float(said["y"])
+def _point(said: Any) -> int:
+    return int(said["point"])
+
+
+def _shift(said: Any) -> tuple[int, tuple[float, float]]:
+    return _point(said), place(said)
 
 
 def _progress(reached: Outcome) -> str:
