@@ -15,6 +15,7 @@ TABS = {"Match": match, "Segment": segment, "Track": track, "Transfer": transfer
 CSS = """
 footer {display: none !important}
 .html-container {padding: 0 !important}
+.unseen {display: none !important}
 .pending {opacity: 1 !important}  /* texts stay readable while work goes on */
 """
 

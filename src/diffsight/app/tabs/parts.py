@@ -55,7 +55,7 @@ def download_button(
         elem_id: of the button.
     """
     button = gr.Button(label, elem_id=elem_id, min_width=120)
-    file = gr.DownloadButton(visible="hidden", elem_id=f"{elem_id}-file")
+    file = gr.DownloadButton(elem_id=f"{elem_id}-file", elem_classes="unseen")
 
     def make_it(now: State) -> gr.DownloadButton:
         return offer(lambda: make(now), folder, name)
