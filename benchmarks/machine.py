@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import os
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +37,14 @@ def fastest(work: Any, repeats: int) -> float:
 
 
 def hardware() -> dict[str, str]:
-    """Processor, cores, what it knows, memory, and which accelerator is at hand."""
-    import os
-
+    """Cores, what the processor knows, what else runs, and which accelerator is at hand."""
     import torch
 
-    facts: dict[str, str] = {}
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        name, _, value = line.partition(":")
-        facts.setdefault(name.strip(), value.strip())
-    known = facts.get("flags", facts.get("Features", "")).split()
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU at hand"
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    known = next((line.split(":")[1].split() for line in lines if line.startswith("flags")), [])
     return {
-        "processor": facts.get("model name", platform.machine()),
         "cores": str(len(os.sched_getaffinity(0))),
         "flags": " ".join(flag for flag in FLAGS if flag in known),
         "load average": f"{os.getloadavg()[0]:.1f}",
-        "GPU": gpu,
-        "torch": torch.__version__,
+        "GPU": torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU at hand",
     }

@@ -58,7 +58,7 @@ def row(part: dict[str, Any]) -> str:
 def markdown(report: dict[str, Any]) -> str:
     """The whole report: when, where and on what; parts with a literal side; what else was measured."""
     facts, machine = report["environment"], report["machine"]
-    lines = ["# Speed and memory", "", ", ".join(f"{name}: {value}" for name, value in facts.items() if value), ""]
+    lines = ["# Speed and memory", "", *(f"- {name}: {value}" for name, value in facts.items() if value), ""]
     if machine:
         lines += [
             f"The machine multiplies matrices at {machine['float32'] / 1e9:.0f} GFLOP/s in fp32 and at "
