@@ -47,7 +47,7 @@ def refusing(what: object, advice: str) -> Iterator[None]:
 def uncollected() -> Iterator[None]:
     """Import and build without garbage collection, which would go through all that libraries define again and again.
 
-    It finds nothing there, and takes a fifth of the seconds of importing diffusers.
+    It finds nothing there, and takes a quarter of the seconds of loading the bundled model.
     """
     was_on = gc.isenabled()
     gc.disable()
