@@ -82,10 +82,13 @@ def random_network(name: str) -> Any:
     from diffsight.backbones.adm import AdmBackbone
     from diffsight.backbones.adm_layout import RELEASED
     from diffsight.backbones.cards import CARDS
+    from diffsight.backbones.registry import load
     from diffsight.backbones.vgg import LEVELS, VggBackbone, vgg19
 
     card, place = CARDS[name], (torch.device("cpu"), torch.float32)
     torch.manual_seed(0)
+    if name == "pocket":
+        return load(name, device="cpu", dtype="float32")
     if name == "sdxl":
         return stable_diffusion("xl", card.tasks)
     if name.startswith("sd-"):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness import MIB, Peak, measure, resident
+from work import counted, held
 
 ROUNDS, STEPS, CROPS, POOL = 5, 129, 20, 36
 """Of the paper; and how many crops of a photo are encoded at most."""
@@ -140,10 +141,13 @@ def prompting(which: str) -> dict[str, Any]:
     query = time.perf_counter() - first
     frozen = _seconds(lambda: batch(5, frozen_frame)) / 5
     cheap = ROUNDS * (STEPS + CROPS) * frozen
+    arithmetic = ROUNDS * (STEPS * counted(lambda: batch(4)) + CROPS * counted(lambda: read(4))) // 4
+    arithmetic += 2 * POOL * counted(encode)
     return {
         "seconds": exact + 2 * POOL * encoding,
         "peak_mib": memory.added / MIB,
         "answer": (answer / answer.norm()).tolist(),
+        "work": {"flops": arithmetic, "bytes": held(backbone.unet, backbone.encoder.vae.encoder, vectors)},
         "notes": {
             "a step of a row, seconds": step,
             "a crop encoded, seconds": encoding,
@@ -180,4 +184,7 @@ def prompt_rows(which: str) -> dict[str, Any]:
         return learnt.vectors
 
     seconds, peak, vectors = measure(work, 3)
-    return {"seconds": seconds, "peak_mib": peak / MIB, "answer": vectors.flatten()[::101].tolist()}
+    result = {"seconds": seconds, "peak_mib": peak / MIB, "answer": vectors.flatten()[::101].tolist()}
+    if which == "literal":
+        return result
+    return {**result, "work": {"flops": counted(work), "bytes": held(backbone.unet, picture.image, vectors)}}

@@ -1,283 +1,29 @@
 """Speed and memory against the literal formulations, each pair in one run: ``make bench``.
 
 Each side runs in a process of its own, in fp32 on two threads: matching several times (the median counts), extraction
-once. Peak memory is what the work adds. ``--json FILE`` writes the figures, ``--only NAME`` runs one part.
+once. Peak memory is what the work adds. The table is written as markdown and JSON (``--out FILE.md``), again after
+every part; ``--only NAME`` (repeatable) runs single parts.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
-import json
 import multiprocessing
-import platform
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-from harness import MIB, measure, resident
+import table
+from alone import PASSES, loading, one_pass, start_up, steady
+from folder import folder
+from machine import hardware, machine
+from parts import capture, extraction, matching, segmentation
 from prompt import prompt_rows, prompting
 from running import running
 from sampling import sampling
 from scoring import scoring
 from transferring import transferring
 from video import propagation
-
-
-def matching(which: str) -> dict[str, Any]:
-    """20 points, 1280 x 48 x 48 maps, a 375 x 500 target: full-resolution nearest neighbours."""
-    import torch
-    import torch.nn.functional as F
-
-    from diffsight.grid import Fit
-    from diffsight.matching import nearest
-    from diffsight.types import Capture, Reading, Taps
-
-    torch.set_num_threads(2)
-    generator = torch.Generator().manual_seed(0)
-    smooth = [torch.randn(1, 1280, 12, 12, generator=generator) for _ in range(2)]
-    a, b = (
-        F.interpolate(s, (48, 48), mode="bicubic")[0] + 0.3 * torch.randn(1280, 48, 48, generator=generator)
-        for s in smooth
-    )
-    height, width = 375, 500
-    pixels = torch.stack(
-        [torch.randint(width, (20,), generator=generator), torch.randint(height, (20,), generator=generator)], 1
-    )
-
-    def literal() -> torch.Tensor:
-        full = [F.interpolate(m[None], (height, width), mode="bilinear", align_corners=False)[0] for m in (a, b)]
-        source, target = (F.normalize(m, dim=0, eps=1e-12) for m in full)
-        cosines = source[:, pixels[:, 1], pixels[:, 0]].T @ target.flatten(1)
-        place = cosines.argmax(dim=1)
-        return torch.stack([place % width, place // width], dim=1)
-
-    fit = Fit.make("stretch", (height, width), (768, 768))
-    source, target = (Reading(fit, Capture(Taps(("up1",)), (m,))) for m in (a, b))
-
-    def fast() -> torch.Tensor:
-        vectors = nearest.describe(source, pixels.numpy() + 0.5)
-        goal = nearest.TargetMap.prepare(target.feature())
-        return goal.nearest(vectors, fit.pixel_rows((48, 48)), fit.pixel_columns((48, 48)))[0]
-
-    work = literal if which == "literal" else fast
-    seconds, peak, places = measure(work, 3 if which == "literal" else 15)
-    return {"seconds": seconds, "peak_mib": peak / MIB, "answer": places.tolist()}
-
-
-def extraction(which: str) -> dict[str, Any]:
-    """Stable Diffusion 2.1's architecture with random weights, one 768 px photo, 8 noise draws, features of up1."""
-    import torch
-    from diffusers import DDPMScheduler
-    from networks import SCHEDULE, stable_diffusion
-
-    from diffsight.backbones.base import ReadSettings
-    from diffsight.probe import Probe, draw_noise
-    from diffsight.types import Picture, Taps
-
-    torch.set_num_threads(2)
-    settings = ReadSettings(stage="up1", timestep=261, ensemble=8, size=(768, 768))
-    backbone = stable_diffusion("2.1", {"semantic": settings})
-    unet, vae, context = backbone.unet, backbone.encoder.vae, backbone.context([""])
-    picture = Picture(torch.rand(3, 768, 768))
-    probe = Probe(backbone)
-    digest = probe._job(0, picture, settings, Taps(("up1",))).digest
-
-    @torch.no_grad()
-    def literal() -> torch.Tensor:
-        # the DIFT repository: the photo repeated 8 times through the VAE; here the UNet runs whole
-        kept: list[torch.Tensor] = []
-        handle = unet.up_blocks[1].register_forward_hook(lambda _m, _i, out: kept.append(out))
-        latents = torch.cat([vae.encode(picture.image[None] * 2 - 1).latent_dist.mean for _ in range(8)]) * 0.18215
-        noise = torch.stack([draw_noise(latents.shape[1:], 0, digest, member) for member in range(8)])
-        noisy = DDPMScheduler(**SCHEDULE).add_noise(latents, noise, torch.tensor([261]))
-        for row in noisy:
-            unet(row[None], 261, context)
-        handle.remove()
-        return torch.cat(kept).mean(dim=0)
-
-    def fast() -> torch.Tensor:
-        return probe.read([picture], settings)[0].feature()
-
-    seconds, peak, features = measure(literal if which == "literal" else fast, 1)
-    return {"seconds": seconds, "peak_mib": peak / MIB, "answer": features.flatten()[::97].tolist()}
-
-
-def _attention_levels() -> list[Any]:
-    """Self-attention in the sizes of SD 1.4 at 512 px, peaked as trained networks' is: cells attend to their like."""
-    import torch
-    import torch.nn.functional as F
-
-    generator = torch.Generator().manual_seed(0)
-    scene = F.interpolate(torch.randn(1, 12, 6, 6, generator=generator), (64, 64), mode="bicubic")
-    levels = []
-    for side in (64, 32, 16, 8):
-        cells = F.adaptive_avg_pool2d(scene, side)[0].flatten(1).T
-        cells = cells + 0.1 * torch.randn(cells.shape, generator=generator)
-        levels.append((cells @ cells.T).softmax(dim=1))
-    return levels
-
-
-def segmentation(which: str) -> dict[str, Any]:
-    """DiffSeg from attention maps to labels at 512 x 512: maps of 64, 32, 16 and 8 cells a side, 256 anchors."""
-    import torch
-    import torch.nn.functional as F
-
-    from diffsight.grid import Fit
-    from diffsight.segmentation.aggregate import Aggregate, Level, level_weights
-    from diffsight.segmentation.diffseg import DiffSegSettings, Merging, anchor_cells
-    from diffsight.segmentation.labels import label_pixels
-
-    torch.set_num_threads(2)
-    levels, sides = _attention_levels(), (64, 32, 16, 8)
-    grids = [(side, side) for side in sides]
-    weights = level_weights(grids, [5, 5, 5, 1])
-    settings = DiffSegSettings()
-
-    def literal() -> torch.Tensor:
-        maps = torch.zeros(64, 64, 64, 64)
-        for attention, side, weight in zip(levels, sides, weights, strict=True):
-            keys = F.interpolate(attention.reshape(side**2, 1, side, side), (64, 64), mode="bilinear")
-            keys = (keys / keys.sum(dim=(2, 3), keepdim=True)).reshape(side, side, 64, 64)
-            maps += weight * keys.repeat_interleave(64 // side, 0).repeat_interleave(64 // side, 1)
-        maps = maps.reshape(4096, 4096)
-
-        def distance(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-            forward, backward = (p * (p / q).log()).sum(dim=1), (q * (q / p).log()).sum(dim=1)
-            return 0.5 * (forward + backward)
-
-        first, *others = settings.thresholds
-        proposals = torch.stack(
-            [maps[distance(maps[a], maps) < first].mean(dim=0) for a in anchor_cells((64, 64), 16).tolist()]
-        )
-        for threshold in others:
-            taken, merged = torch.zeros(len(proposals), dtype=torch.bool), []
-            for i, own in enumerate(proposals):
-                if not taken[i]:
-                    like = distance(own, proposals) < threshold
-                    like[i] = True
-                    taken |= like
-                    merged.append(proposals[like].mean(dim=0))
-            proposals = torch.stack(merged)
-        full = F.interpolate(proposals.reshape(1, -1, 64, 64), (512, 512), mode="bilinear")[0]
-        return full.argmax(dim=0)
-
-    fit = Fit.make("stretch", (512, 512), (512, 512))
-
-    def fast() -> torch.Tensor:
-        maps = Aggregate([Level(a, grid) for a, grid in zip(levels, grids, strict=True)], weights)
-        proposals = Merging(maps, settings.anchors).proposals(settings)
-        return torch.from_numpy(label_pixels(proposals.numpy(), maps.grid, fit).labels.astype("int64"))
-
-    seconds, peak, labels = measure(literal if which == "literal" else fast, 1 if which == "literal" else 7)
-    _, compact = torch.unique(labels, return_inverse=True)
-    result = {"seconds": seconds, "peak_mib": peak / MIB, "answer": compact.flatten().tolist()}
-    if which == "literal":
-        return result
-
-    maps = Aggregate([Level(a, grid) for a, grid in zip(levels, grids, strict=True)], weights)
-    maps.whole()
-    merging = Merging(maps, settings.anchors)
-    left, right = torch.randn(256, 8192), torch.randn(8192, 4096)
-    product = measure(lambda: left @ right, 7)[0]
-    notes = {
-        "segments": int(compact.max()) + 1,
-        "distances of iteration 0, seconds": measure(lambda: Merging(maps, settings.anchors), 7)[0],
-        "matrix product of the same size, seconds": product,
-        "another threshold, seconds": measure(lambda: _recut(merging, settings, maps, fit), 7)[0],
-    }
-    return {**result, "notes": notes}
-
-
-def _recut(merging: Any, settings: Any, maps: Any, fit: Any) -> Any:
-    from diffsight.segmentation.labels import label_pixels
-
-    moved = replace(settings, thresholds=(0.9, 0.9, 0.9))
-    return label_pixels(merging.proposals(moved).numpy(), maps.grid, fit)
-
-
-def capture(which: str) -> dict[str, Any]:
-    """One UNet pass of Stable Diffusion 1.4's architecture at 512 px, alone and with all self-attention captured."""
-    import torch
-    from networks import stable_diffusion
-
-    from diffsight.backbones.capture import run_tapped
-    from diffsight.types import Taps
-
-    torch.set_num_threads(2)
-    backbone = stable_diffusion("1.4")
-    unet, table = backbone.unet, backbone.taps
-    latent, context = torch.randn(1, 4, 64, 64), torch.randn(1, 77, 768)
-    outputs: list[torch.Tensor] = []
-
-    def forward() -> None:
-        outputs[:] = [unet(latent, 300, context).sample]
-
-    taps = Taps(self_attention=table.attention_groups)
-
-    def captured() -> Any:
-        return run_tapped(unet, table, taps, forward, stop=False)
-
-    forward()
-    seconds, peak, found = measure(forward if which == "literal" else captured, 3)
-    result = {"seconds": seconds, "peak_mib": peak / MIB, "answer": outputs[0].flatten()[::7].tolist()}
-    if which == "literal":
-        return result
-    held = sum(m.numel() * m.element_size() for m in found.maps) / MIB
-    return {**result, "notes": {"maps held, MiB": held}}
-
-
-def loading() -> dict[str, float]:
-    """Loading Stable Diffusion 1.4's parts (random weights) from a folder, and the first reading after it."""
-    import torch
-    from networks import save_stable_diffusion
-
-    from diffsight.backbones.registry import load
-    from diffsight.probe import Probe
-    from diffsight.types import Picture
-
-    torch.set_num_threads(2)
-    with tempfile.TemporaryDirectory() as name:
-        save_stable_diffusion(Path(name))  # imports the libraries, too
-        gc.collect()
-        seconds, peak, found = measure(lambda: load(name, device="cpu", dtype="float32"), 1)
-        weights = sum(p.numel() * 4 for network in (found.unet, found.encoder.vae) for p in network.parameters()) / MIB
-        settings = replace(found.card.tasks["semantic"], ensemble=1)
-        start = time.perf_counter()
-        Probe(found).read([Picture(torch.rand(3, 512, 512))], settings)
-        return {
-            "seconds to load": seconds,
-            "weights of UNet and encoder, MiB": weights,
-            "memory added by loading / weights": peak / MIB / weights,
-            "seconds to the first reading, one draw at 512 px": time.perf_counter() - start,
-        }
-
-
-PASSES = ("sd-1.4", "sd-2.1", "adm-256", "dinov2-b", "dino-b8", "vgg-19", "openclip-h14", "sdxl")
-
-
-def one_pass(name: str) -> dict[str, Any]:
-    """Seconds and added memory of reading one photo at the semantic settings, one draw, random weights."""
-    import torch
-    from networks import random_network
-
-    from diffsight.probe import Probe
-    from diffsight.types import Picture
-
-    torch.set_num_threads(min(2, torch.get_num_threads()))  # OMP_NUM_THREADS=1 is kept
-    backbone = random_network(name)
-    settings = replace(backbone.card.tasks["semantic"], ensemble=1)
-    probe = Probe(backbone)
-    _ = backbone.fingerprint  # hashed once in a model's life
-    seconds, peak, _ = measure(lambda: probe.read([Picture(torch.rand(3, 512, 512))], settings), 1)
-    return {"seconds": seconds, "peak_mib": peak / MIB}
-
 
 PARTS: dict[str, Callable[[str], dict[str, Any]]] = {
     "matching": matching,
@@ -288,12 +34,14 @@ PARTS: dict[str, Callable[[str], dict[str, Any]]] = {
     "prompt_rows": prompt_rows,
     "prompting": prompting,
     "propagation": propagation,
+    "folder": folder,
     "scoring": scoring,
 }
 
-
 ALONE: dict[str, Callable[[], dict[str, float]]] = {
     "loading": loading,
+    "start": start_up,
+    "steady": steady,
     "running": running,
     "transferring": transferring,
 }
@@ -301,13 +49,15 @@ ALONE: dict[str, Callable[[], dict[str, float]]] = {
 
 
 def _in_child(name: str, which: str, pipe: Any) -> None:
-    if name in ALONE:
+    if name == "machine":
+        pipe.send(machine())
+    elif name in ALONE:
         pipe.send(ALONE[name]())
     else:
         pipe.send(PARTS[name](which) if name in PARTS else one_pass(name))
 
 
-def isolated(name: str, which: str) -> dict[str, Any]:
+def isolated(name: str, which: str = "fast") -> dict[str, Any]:
     """Run one side of a comparison in a fresh process."""
     context = multiprocessing.get_context("spawn")
     receive, send = context.Pipe(duplex=False)
@@ -321,103 +71,52 @@ def isolated(name: str, which: str) -> dict[str, Any]:
     return dict(result)
 
 
-def start_up() -> dict[str, float]:
-    """Wall seconds of whole commands, the median of 7, less nothing."""
-    commands = {
-        "import diffsight": "import diffsight",
-        "diffsight --help": "from diffsight.cli import run; run(['--help'])",
+def compared(name: str) -> dict[str, Any]:
+    """Both sides of a part, and how far their answers are apart."""
+    import numpy as np
+
+    slow, fast = isolated(name, "literal"), isolated(name)
+    one, two = np.array(slow.pop("answer")), np.array(fast.pop("answer"))
+    slow.pop("notes", None)
+    slow.pop("work", None)
+    return {
+        "what": PARTS[name].__doc__,
+        "notes": fast.pop("notes", {}),
+        "literal": slow,
+        "diffsight": fast,
+        "ratio": slow["seconds"] / fast["seconds"],
+        "largest_difference": float(np.abs(one - two).max()),
     }
+
+
+def passes() -> dict[str, float]:
+    """A pass of every network: seconds and memory."""
     figures = {}
-    for name, code in commands.items():
-        runs = []
-        for _ in range(7):
-            start = time.perf_counter()
-            subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
-            runs.append(time.perf_counter() - start)
-        figures[name] = sorted(runs)[3]
+    for name in PASSES:
+        found = isolated(name)
+        figures |= {f"{name}, seconds": found["seconds"], f"{name}, MiB": found["peak_mib"]}
     return figures
 
 
-def steady(photos: int = 200) -> dict[str, float]:
-    """Resident MiB of ``diffsight segment FOLDER`` after a quarter of the photos, after all, and at most between."""
-    from PIL import Image
-
-    from diffsight.world import make_scene
-
-    with tempfile.TemporaryDirectory() as name:
-        folder, out = Path(name, "in"), Path(name, "out")
-        folder.mkdir()
-        for seed in range(photos):
-            Image.fromarray(make_scene(seed, 128, count=2).image).save(folder / f"{seed:03d}.png")
-        code = f"from diffsight.cli import run; run(['segment', {str(folder)!r}, '--out', {str(out)!r}])"
-        child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        levels: list[tuple[int, int]] = []
-        while child.poll() is None:
-            levels.append((len(list(out.glob("*.json"))), resident(str(child.pid))))
-            time.sleep(0.05)
-    later = [size / MIB for done, size in levels if done >= photos // 4 and size]
-    return {"after a quarter": later[0], "at most after that": max(later), "at the end": later[-1]}
-
-
 def main() -> None:
-    """Run the comparisons and print one table."""
-    import numpy as np
-    import torch
+    """Run the comparisons and write one table."""
+    from diffsight.benchmarks.environment import environment
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=[*PARTS, *ALONE, "passes", "start", "steady"])
-    parser.add_argument("--json", type=Path)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", choices=[*PARTS, *ALONE, "passes"])
+    parser.add_argument("--out", type=Path, default=Path("bench/table.md"), help="FILE.md; FILE.json beside it")
     options = parser.parse_args()
-    report: dict[str, Any] = {
-        "date": date.today().isoformat(),
-        "machine": f"{platform.machine()}, 2 threads, {torch.backends.cpu.get_cpu_capability()}",
-    }
-    print(f"{report['date']}, {report['machine']}\n")
-    print("| what | literal | diffsight | ratio | added memory, literal | diffsight | same answer |")
-    print("|---|---|---|---|---|---|---|")
-    for name in PARTS:
-        if options.only not in (None, name):
-            continue
-        slow, fast = isolated(name, "literal"), isolated(name, "fast")
-        one, two = np.array(slow.pop("answer")), np.array(fast.pop("answer"))
-        gap = float(np.abs(one - two).max())
-        notes = fast.pop("notes", {})
-        report[name] = {
-            "literal": slow,
-            "diffsight": fast,
-            "ratio": slow["seconds"] / fast["seconds"],
-            "largest_difference": gap,
-            **notes,
-        }
-        print(
-            f"| {PARTS[name].__doc__} | {slow['seconds']:.3g} s | {fast['seconds']:.3g} s | "
-            f"**{slow['seconds'] / fast['seconds']:.3g}x** | {slow['peak_mib']:.0f} MiB | {fast['peak_mib']:.0f} MiB | "
-            f"max difference {gap:.2g} |",
-            flush=True,
-        )
-        for note, value in notes.items():
-            print(f"| {note} | | {value:.3g} | | | | |", flush=True)
-    for name in ALONE:
-        if options.only in (None, name):
-            report[name] = isolated(name, "fast")
-            print(f"| {ALONE[name].__doc__} | | | | | | |")
-            for note, value in report[name].items():
-                print(f"| {note} | | {value:.3g} | | | | |", flush=True)
-    if options.only in (None, "passes"):
-        report["passes"] = {}
-        for name in PASSES:
-            found = report["passes"][name] = isolated(name, "fast")
-            print(f"| a pass of {name} | | {found['seconds']:.2f} s | | | {found['peak_mib']:.0f} MiB | |", flush=True)
-    if options.only in (None, "start"):
-        report["start"] = start_up()
-        for name, seconds in report["start"].items():
-            print(f"| `{name}`, whole process | | {seconds:.2f} s | | | | |")
-    if options.only in (None, "steady"):
-        report["steady"] = steady()
-        for name, size in report["steady"].items():
-            print(f"| a folder of 200 photos cut by pocket: memory {name} | | | | | {size:.0f} MiB | |")
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    chosen = options.only or [*PARTS, *ALONE, "passes"]
+    report: dict[str, Any] = {"environment": environment() | hardware(), "machine": isolated("machine")}
+    report |= {"parts": {}, "alone": {}}
+    for name in chosen:
+        if name in PARTS:
+            part = compared(name)
+            report["parts"][name] = {**part, "rates": table.rates(part, report["machine"])}
+        else:
+            report["alone"][name] = passes() if name == "passes" else isolated(name)
+        table.save(report, options.out)
+    print(table.markdown(report))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness import MIB, measure
+from work import counted, held
 
 SIDE, DRAWS, POINTS = 256, 8, 1000
 
@@ -49,4 +50,7 @@ def sampling(which: str) -> dict[str, Any]:
     seconds, peak, found = measure(literal if which == "literal" else fast, 1)
     maps = DRAWS * found.shape[1] * (SIDE // 2) ** 2 * 4 / MIB
     result = {"seconds": seconds, "peak_mib": peak / MIB, "answer": found.flatten()[::97].tolist()}
-    return result if which == "literal" else {**result, "notes": {"all maps of the ensemble, MiB": maps}}
+    if which == "literal":
+        return result
+    work = {"flops": counted(fast), "bytes": held(backbone.unet, picture.image, found)}
+    return {**result, "notes": {"all maps of the ensemble, MiB": maps}, "work": work}

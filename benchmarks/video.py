@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import MIB, measure, resident
+from work import of_propagation
 
 GRID, CHANNELS, CONTEXT, RADIUS, TOP, TEMPERATURE = (60, 104), 640, 28, 15, 15, 0.2
 """Stable Diffusion on DAVIS, as the DIFT paper runs it."""
@@ -54,7 +55,8 @@ def propagation(
         return propagate(frames[0], frames[1:], labels, settings).flatten(1)
 
     seconds, peak, found = measure(literal if which == "literal" else fast, repeats)
-    return {"seconds": seconds, "peak_mib": peak / MIB, "answer": found.flatten().tolist()}
+    work = of_propagation(grid, channels, context + 1, radius, 3)
+    return {"seconds": seconds, "peak_mib": peak / MIB, "answer": found.flatten().tolist(), "work": work}
 
 
 def steady(frames: int = 300, height: int = 360, width: int = 640) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import socket
@@ -12,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from diffsight.backbones.loading import load_transformer, refusing
+from diffsight.backbones.loading import load_transformer, refusing, uncollected
 from diffsight.backbones.registry import load
 from diffsight.errors import InvalidInput, ModelUnavailable
 
@@ -166,3 +167,16 @@ def test_a_damaged_configuration_asks_no_hub(tiny_sd, tmp_path, monkeypatch):
             load_all(tmp_path / "sd")
         shutil.copy(tiny_sd / part / "config.json", tmp_path / "sd" / part)
     assert asked == []
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+def test_loading_leaves_the_garbage_collector_as_it_was(was_on):
+    before = gc.isenabled()
+    (gc.enable if was_on else gc.disable)()
+    try:
+        with pytest.raises(ZeroDivisionError), uncollected():
+            assert not gc.isenabled()
+            _ = 1 / 0
+        assert gc.isenabled() == was_on
+    finally:
+        (gc.enable if before else gc.disable)()

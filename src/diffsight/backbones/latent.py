@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import InvalidInput, ModelUnavailable
 from ..types import AND, Capture, Heads, Posterior, Taps
+from .attention import tile_attention
 from .base import Card
 from .capture import attend, run_tapped, unet_taps
 from .diffusion import DiffusionBackbone, Encoder
@@ -65,6 +66,7 @@ class LatentBackbone(DiffusionBackbone):
     ) -> None:
         taps = unet_taps(unet, encoder.stride)
         unet = unet.to(memory_format=torch.channels_last)
+        tile_attention(unet, device, dtype)
         super().__init__(card, unet, encoder, alphas, taps, encoder.stride, device, dtype)
         self.text = text
         self._contexts: dict[str, Tensor] = {}

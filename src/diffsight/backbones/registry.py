@@ -13,7 +13,7 @@ from .adm import load_adm
 from .base import Backbone, Card, ReadSettings, Task
 from .cards import ADM_TASKS, CARDS, POCKET, XL_TASKS, sd_tasks
 from .latent import load_latent
-from .loading import refusing
+from .loading import refusing, uncollected
 from .vgg import load_vgg
 from .vit import FAMILIES, load_vit, vit_tasks
 from .weights import NETWORKS, Network, Weights, checkpoint, expand, look, network_of, resolve
@@ -74,11 +74,12 @@ def load(
     else:
         found = _named(name, half)
         card = _own_card(found, name)
-    if card.kind == "stable-diffusion":
-        return load_latent(found, card, where, number_format)
-    if card.kind == "adm":
-        return load_adm(found.path, card, where, number_format)
-    return (load_vit if card.kind == "vit" else load_vgg)(found.path, card, where, number_format)
+    with uncollected():
+        if card.kind == "stable-diffusion":
+            return load_latent(found, card, where, number_format)
+        if card.kind == "adm":
+            return load_adm(found.path, card, where, number_format)
+        return (load_vit if card.kind == "vit" else load_vgg)(found.path, card, where, number_format)
 
 
 def _named(name: str, half: bool) -> Weights:
