@@ -41,7 +41,7 @@ def folder(which: str) -> dict[str, Any]:
                 picture = load_picture(path)
                 found = segmenter.segment(picture)
                 save_picture(draw_segments(picture, found), out / f"{path.stem}_overlay.png")
-                save_labels(found, segment_colours(len(found)), out / f"{path.stem}_labels.png")
+                save_labels(found, out / f"{path.stem}_labels.png", segment_colours(len(found)))
                 save_description(found, out / f"{path.stem}.json")
 
         def fast() -> None:
