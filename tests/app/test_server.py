@@ -1,5 +1,6 @@
 """The command as it is started: what it says, what it serves, what it leaves behind."""
 
+import os
 import subprocess
 import sys
 from urllib.error import HTTPError
@@ -29,3 +30,15 @@ def test_a_port_in_use_is_one_line(server):
 def test_files_of_the_machine_are_not_served(server, path):
     with pytest.raises(HTTPError, match="403"):
         urlopen(f"{server}gradio_api/file={path}", timeout=10)
+
+
+def test_a_relay_out_of_reach_is_one_line():
+    pytest.importorskip("gradio", reason="Gradio is not installed")
+    nowhere = "http://127.0.0.1:9"
+    surroundings = {**os.environ, "https_proxy": nowhere, "http_proxy": nowhere, "all_proxy": nowhere}
+    code = "import sys; from diffsight.cli import run; sys.exit(run(['app', '--share']))"
+    command = [sys.executable, "-c", code]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False, env=surroundings)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr.startswith("diffsight: Gradio's relay gives no public address")
+    assert answer.stderr.count("\n") == 1

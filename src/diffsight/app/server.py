@@ -6,7 +6,8 @@ import os
 import signal
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
@@ -16,30 +17,34 @@ from ..errors import InvalidInput
 from .limits import MAX_CLIP_BYTES, MAX_VISITORS
 
 
-def serve(models: Sequence[str], host: str, port: int | None) -> None:
+def serve(models: Sequence[str], host: str, port: int | None, share: bool) -> None:
     """Serve the page until interrupted.
 
     Args:
         models: names, folders, or recipes that visitors choose from.
         host: the address to listen on.
         port: its port; a free one from 7860 on if left out.
+        share: have Gradio's relay give a public address for a week, through which anyone who knows it comes in.
 
     Raises:
         InvalidInput: if Gradio is not installed, or the address cannot be had.
         ModelUnavailable: if the weights cannot be had.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a plain kill cleans up as Ctrl-C does
-    with TemporaryDirectory(prefix="diffsight-app-") as folder, running(models, host, port, Path(folder)) as address:
+    with (
+        TemporaryDirectory(prefix="diffsight-app-") as folder,
+        running(models, host, port, Path(folder), share=share) as address,
+    ):
         print(f"{address} (stop with Ctrl-C)", flush=True)
         Event().wait()
 
 
 @contextmanager
-def running(models: Sequence[str], host: str, port: int | None, folder: Path) -> Iterator[str]:
+def running(models: Sequence[str], host: str, port: int | None, folder: Path, *, share: bool = False) -> Iterator[str]:
     """Serve the page while the block runs; gives its address.
 
     Args:
-        models, host, port: as for ``serve``.
+        models, host, port, share: as for ``serve``.
         folder: for all files that come up.
     """
     _check_address(host, port)
@@ -53,9 +58,12 @@ def running(models: Sequence[str], host: str, port: int | None, folder: Path) ->
     from .page import CSS, build, theme
 
     page = build(Models(models), folder / "downloads")
-    _, address, _ = page.launch(**_launch_settings(host, port), theme=theme(), css=CSS)
+    with redirect_stdout(StringIO()):  # Gradio has its own say about public addresses
+        _, address, public = page.launch(**_launch_settings(host, port), share=share, theme=theme(), css=CSS)
     try:
-        yield address
+        if share and not public:
+            raise InvalidInput("Gradio's relay gives no public address (is it reachable?); leave --share out")
+        yield public or address
     finally:
         page.close(verbose=False)
 
@@ -85,7 +93,6 @@ def _launch_settings(host: str, port: int | None) -> dict[str, Any]:
     return {
         "server_name": host,
         "server_port": port,
-        "share": False,
         "inbrowser": False,
         "prevent_thread_lock": True,
         "quiet": True,

@@ -23,8 +23,11 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Its port.", show_default="a free one from 7860 on")
     ] = None,
+    share: Annotated[
+        bool, typer.Option("--share", help="Also give a public address, through Gradio's relay; anyone may use it.")
+    ] = False,
 ) -> None:
     """Open a web page on this machine: click a point of one photo, see it in another."""
     from ..app import server
 
-    server.serve(model or DEFAULTS, host, port)
+    server.serve(model or DEFAULTS, host, port, share)
