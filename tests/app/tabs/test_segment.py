@@ -13,7 +13,7 @@ from diffsight.world import make_scene
 
 TAB = "segment"
 
-STATUS = "document.querySelector('#segment-status').innerText"
+STATUS = "(document.querySelector('#segment-status [role=status]')?.innerText ?? '')"
 LINE = "document.querySelector('#segment-stage .line').innerText"
 PARTS = "document.querySelectorAll('#segment-stage path').length"
 

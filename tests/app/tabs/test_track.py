@@ -18,7 +18,7 @@ from ..conftest import visit
 
 TAB = "track"
 
-STATUS = "document.querySelector('#track-status').innerText"
+STATUS = "(document.querySelector('#track-status [role=status]')?.innerText ?? '')"
 TOAST = "document.querySelector('.toast-wrap')?.innerText"
 VIDEO = "document.querySelector('#track-video video')"
 PROGRESS = "document.querySelector('#track-progress')?.innerText"
