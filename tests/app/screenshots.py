@@ -22,7 +22,7 @@ MARKS = ("bumper", "tail", "roof rear")
 
 def match(browser: Browser) -> None:
     """Three points."""
-    status = "document.querySelector('#match-status').innerText"
+    status = "(document.querySelector('#match-status [role=status]')?.innerText ?? '')"
     browser.wait(f"{status}.startsWith('Click a spot')")
     seed, _, side, kind = EXAMPLE
     thing = make_pair(seed, side, kind=kind).source.objects[0]

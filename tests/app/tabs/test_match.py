@@ -13,7 +13,7 @@ from diffsight.world import make_pair, make_scene
 
 TAB = "match"
 
-STATUS = "document.querySelector('#match-status [role=status]').innerText"
+STATUS = "(document.querySelector('#match-status [role=status]')?.innerText ?? '')"
 FIGURES = "document.querySelectorAll('#match-photos figure')"
 READY = f"{STATUS}.startsWith('Click a spot')"
 
