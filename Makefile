@@ -17,7 +17,7 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest
 
 test-app: $(VENV)/.installed  ## the web page in a real browser, and twenty visitors; needs Chromium
-	@command -v chromium chromium-browser google-chrome >/dev/null || { echo "no Chromium here; install it (Debian: apt-get install chromium)" >&2; exit 2; }
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || { echo "no Chromium here; install it (Debian: apt-get install chromium)" >&2; exit 2; }
 	$(BIN)/python -m pytest tests/app -m "crowd or not crowd"
 
 lint: $(VENV)/.installed
