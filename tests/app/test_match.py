@@ -116,7 +116,7 @@ def test_points_stay_for_other_targets_and_go_with_the_clicked_photo(desk, ready
         Image.fromarray(scenes[1].image).save(tmp_path / name / "car.png")
     session = desk.click(ready, place(scenes, "tail"))
     again = desk.choose_targets(session, [str(tmp_path / name / "car.png") for name in ("a", "b")])
-    assert [photo.name for photo in again.targets] == ["car.png", "car (2).png"]
+    assert [photo.name for photo in again.targets] == ["car.png", "car-2.png"]
     assert (again.points, again.found) == (session.points, ())
     first, second = desk.find(again).found
     assert first.matches.matched == pytest.approx(session.found[0].matches.matched)

@@ -28,7 +28,7 @@ from .limits import MAX_POINTS, MAX_TARGETS
 from .match_state import LEARNT, REFINE, Found, Photo, Progress, Session, check_photos
 from .models import Models
 from .pictures import encode, reduced
-from .uploads import open_upload
+from .uploads import open_upload, plain_name
 
 EXAMPLE = (RESERVED + 777_002, RESERVED + 777_038, 256, "car")
 """Seed of a pair of pictures, seed of a third one, side and kind: the photos that are built in."""
@@ -66,9 +66,11 @@ class Desk:
         """
         if len(paths) > MAX_TARGETS:
             raise InvalidInput(f"{len(paths)} photos are too many to search at once; choose up to {MAX_TARGETS}")
-        names = _different([Path(path).name for path in paths])
-        photos = [self._photo(open_upload(Path(path)), name) for path, name in zip(paths, names, strict=True)]
-        return replace(session, targets=tuple(photos), found=())
+        targets: list[Photo] = []
+        for path in map(Path, paths):
+            name = plain_name(path.name, {target.name for target in targets})
+            targets.append(self._photo(open_upload(path), name))
+        return replace(session, targets=tuple(targets), found=())
 
     def example(self, session: Session) -> Session:
         """Take the built-in pictures."""
@@ -218,11 +220,3 @@ class Desk:
 def _as_sent(matches: Matches, left: Photo, target: Photo) -> Matches:
     """From pixels of what was read to pixels of the photos as they were sent."""
     return replace(matches, query=matches.query / left.scale, matched=matches.matched / target.scale)
-
-
-def _different(names: list[str]) -> list[str]:
-    """The names, with a number where one comes again."""
-    return [
-        name if name not in names[:i] else f"{Path(name).stem} ({names[:i].count(name) + 1}){Path(name).suffix}"
-        for i, name in enumerate(names)
-    ]

@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-TILE = 2**20
-"""Scores held at a time: 2 MiB."""
+from .capture import TILE
 
 
 def tiled_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

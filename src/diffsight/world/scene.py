@@ -32,7 +32,7 @@ class Pose:
         angle: in-plane turn, degrees clockwise.
         stretch: (x, y) scale of the canonical frame.
         yaw: turn about the vertical axis, radians.
-        mirror: a profile object faces left instead of right.
+        flipped: a profile object faces left instead of right.
         turns: (P,) turn of each part about its joint, degrees.
         grows: (P,) scale of each part about its joint.
         bend: (4,) a smooth warp of the canonical frame: amplitude and phase along x, then along y.
@@ -43,7 +43,7 @@ class Pose:
     angle: float
     stretch: Array
     yaw: float
-    mirror: bool
+    flipped: bool
     turns: Array
     grows: Array
     bend: Array
@@ -117,7 +117,7 @@ def _sample_pose(rng: np.random.Generator, category: Category, crowd: int) -> Po
         angle=float(np.clip(rng.normal(0, 12), -45, 45)),
         stretch=rng.uniform(0.82, 1.2, 2),
         yaw=float(rng.uniform(-0.55, 0.55)),
-        mirror=bool(category.profile and rng.random() < 0.5),
+        flipped=bool(category.profile and rng.random() < 0.5),
         turns=rng.uniform(-1, 1, n) * swing,
         grows=rng.uniform(0.85, 1.18, n),
         bend=np.array([rng.uniform(-0.1, 0.1), rng.uniform(0, 6.28), rng.uniform(-0.1, 0.1), rng.uniform(0, 6.28)]),
@@ -155,7 +155,7 @@ def place(category: Category, pose: Pose, height: int, width: int) -> tuple[list
     )
     depth = np.array([part.depth for part in category.parts])[owners]
     x = points[:, 0] * np.cos(pose.yaw) + depth * np.sin(pose.yaw)
-    points = np.stack([-x if pose.mirror else x, points[:, 1]], axis=1) * pose.stretch
+    points = np.stack([-x if pose.flipped else x, points[:, 1]], axis=1) * pose.stretch
     a = np.radians(pose.angle)
     points = points @ np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]])
     points = points * pose.size * min(height, width) + pose.centre * (width, height)
@@ -168,7 +168,7 @@ def place(category: Category, pose: Pose, height: int, width: int) -> tuple[list
 def _describe(category: Category, pose: Pose, look: Look) -> str:
     painted = {part.name: word for part, word in zip(category.parts, look.words, strict=True) if word}
     if category.profile:
-        facing = "left" if pose.mirror else "right"
+        facing = "left" if pose.flipped else "right"
     else:
         facing = "left" if pose.yaw < -0.2 else "right" if pose.yaw > 0.2 else "front"
     return ", ".join([f"a {category.name}", *(f"{word} {name}" for name, word in painted.items()), f"facing {facing}"])
