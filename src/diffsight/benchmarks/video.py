@@ -26,6 +26,7 @@ from ..video.tracker import Tracker
 from ..world import CLUTTER, RESERVED, make_clip
 from .baselines import RawPixels
 from .metrics.clips import ObjectScore, score_objects
+from .metrics.uncertainty import Interval, interval
 
 ALPHA = 0.1
 """How far a point may lie off, as a share of the longer side of its object's box."""
@@ -139,6 +140,7 @@ class ClipScore:
     Attributes:
         j, f: means over all objects of all clips; each object's over its frames.
         jf: the mean of both.
+        jf_interval: 95 % of it, by the bootstrap over clips.
         points: share of the visible points found within ``ALPHA`` of their object's box; a lost one counts as missed.
             None without points.
         objects: how many objects were scored.
@@ -148,6 +150,7 @@ class ClipScore:
     j: float
     f: float
     jf: float
+    jf_interval: Interval
     points: float | None
     objects: int
     clips: int
@@ -181,7 +184,10 @@ def score(clips: Sequence[Judged]) -> ClipScore:
     hits = np.concatenate([clip.hits for clip in clips])
     j, f = (100 * float(np.mean([getattr(own, kind) for own in objects])) for kind in ("j", "f"))
     points = 100 * float(hits.mean()) if len(hits) else None
-    return ClipScore(j, f, (j + f) / 2, points, len(objects), len(clips))
+    sums = np.array([sum(own.j + own.f for own in clip.objects) for clip in clips])
+    counts = np.array([len(clip.objects) for clip in clips])
+    spread = interval(lambda weights: 50 * (weights @ sums) / (weights @ counts), len(clips))
+    return ClipScore(j, f, (j + f) / 2, spread, points, len(objects), len(clips))
 
 
 def compare(

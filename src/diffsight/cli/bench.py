@@ -120,10 +120,12 @@ def segments(
     samples, classes = (
         world_scenes(scenes) if photos is None or labels is None else folder_samples(photos, labels, ignored)
     )
-    table = Table("", "ACC", "mIoU", "mIoU, present", title=f"{len(samples)} photos, {classes} classes")
+    title = f"{len(samples)} photos, {classes} classes"
+    table = Table("", "ACC", "mIoU", "95 %", "mIoU, present", title=title)
     report = {}
     for name, score in compare(load(model, device=device, dtype=dtype), samples, classes):
-        table.add_row(name, f"{score.acc:.1f}", f"{score.miou:.1f}", f"{score.miou_present:.1f}")
+        figures = (f"{score.acc:.1f}", f"{score.miou:.1f}", _range(score.miou_interval), f"{score.miou_present:.1f}")
+        table.add_row(name, *figures)
         report[name] = asdict(score)
     Console().print(table)
     if json_file is not None:
@@ -159,7 +161,7 @@ def warps(
 
     from ..backbones.registry import load, task_settings
     from ..benchmarks.baselines import RawPixels
-    from ..benchmarks.warps import folder_warps, plane_score, run_warps, world_warps
+    from ..benchmarks.warps import PIXELS, folder_warps, plane_score, run_warps, world_warps
     from ..matching.homography import EstimateSettings
     from ..matching.sparse import SparseSettings
 
@@ -171,7 +173,7 @@ def warps(
     options: dict[str, Any] = {"keypoints": keypoints, "count": count, "matching": matching, "estimation": estimation}
     groups = dict.fromkeys(pair.group for pair in drawn)
     title = f"{len(drawn)} pairs; corners and matches within 1 / 3 / 5 / 10 px"
-    table = Table("", "corners, %", "median, px", "none, %", "matches", "right, %", title=title)
+    table = Table("", "corners, %", "within 3 px, 95 %", "median, px", "none, %", "matches", "right, %", title=title)
     report, rows = {}, {}
     for name, network in (("raw pixels", raw), (f"untrained {model}", backbone.untrained()), (model, backbone)):
         found = run_warps(network, drawn, **options)
@@ -183,7 +185,8 @@ def warps(
             shown = (score.homographies.correct, score.right)
             correct, right = (" / ".join(f"{value:.0f}" for value in values) for values in shown)
             missing = f"{score.homographies.missing:.0f}"
-            table.add_row(label, correct, f"{score.corners:.1f}", missing, f"{score.matches:.0f}", right)
+            spread = _range(score.homographies.intervals[PIXELS.index(3)], 0)
+            table.add_row(label, correct, spread, f"{score.corners:.1f}", missing, f"{score.matches:.0f}", right)
     Console().print(table)
     if json_file is not None:
         settings = {"keypoints": keypoints, "count": count, "matching": asdict(matching)}
@@ -221,15 +224,19 @@ def clips(
     backbone = load(model, device=device, dtype=dtype)
     drawn = world_clips(count, length=frames or LENGTH) if davis is None else davis_clips(davis, frames)
     scores = compare(backbone, tqdm(drawn, desc="following", unit="clip", leave=False))
-    table = Table("", "J&F", "J", "F", "points", title=f"{scores[backbone.card.name].clips} clips")
+    table = Table("", "J&F", "95 %", "J", "F", "points", title=f"{scores[backbone.card.name].clips} clips")
     for name, score in scores.items():
-        values = (score.jf, score.j, score.f, score.points)
-        table.add_row(name, *("-" if value is None else f"{value:.1f}" for value in values))
+        values = ("-" if value is None else f"{value:.1f}" for value in (score.j, score.f, score.points))
+        table.add_row(name, f"{score.jf:.1f}", _range(score.jf_interval), *values)
     Console().print(table)
     if json_file is not None:
         tracker = Tracker(backbone)
         settings = {"reading": asdict(tracker.reading), "propagation": asdict(tracker.settings)}
         save_json({**settings, "scores": {name: asdict(own) for name, own in scores.items()}}, json_file)
+
+
+def _range(ends: tuple[float, float], digits: int = 1) -> str:
+    return f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"
 
 
 def _check(count: int, json_file: Path | None, option: str = "--pairs") -> None:
@@ -268,6 +275,7 @@ def _compare(
     from ..backbones.registry import load, task_settings
     from ..benchmarks.baselines import RawPixels
     from ..benchmarks.metrics import ALPHAS, pck
+    from ..benchmarks.metrics.points import Pool
     from ..benchmarks.pairs import run_pairs, run_prompt
     from ..matching import prompt
 
@@ -291,17 +299,20 @@ def _compare(
                 refound[name] = pck(again, 1.0).per_point
     report = {name: [asdict(pck(found, alpha)) for alpha in ALPHAS] for name, found in results.items()}
     by_category = {name: _by_category(found) for name, found in results.items()}
+    intervals = {name: Pool.of(found).interval(0.1) for name, found in results.items()}
     _print(report, by_category, base)
     scores = {name: rows[ALPHAS.index(0.1)]["per_point"] for name, rows in report.items()}
     for method in methods:
         score = scores[f"{model}, {method}"]
         others = ((other, scores[other]) for other in ("raw pixels", f"untrained {model}, {method}"))
         ratios = "".join(f" = {score / value:.1f} x {other}" for other, value in others if value > 0)
-        print(f"{model}, {method}, PCK@0.1 per point: {score:.1f}{ratios}")
+        low, high = intervals[f"{model}, {method}"]
+        print(f"{model}, {method}, PCK@0.1 per point: {score:.1f} (95 %: {low:.1f} to {high:.1f}){ratios}")
     for name, share in refound.items():
         print(f"{name}: {share:.1f} % of the points are found in their own photo, within a cell of the coarsest map")
     if json_file is not None:
-        facts = {"threshold": base, "settings": settings, "pck": report, "pck_0.1_by_category": by_category}
+        facts: dict[str, Any] = {"threshold": base, "settings": settings, "pck": report}
+        facts |= {"pck_0.1_by_category": by_category, "pck_0.1_interval": intervals}
         save_json({**facts, "found_in_their_own_photo": refound}, json_file)
 
 

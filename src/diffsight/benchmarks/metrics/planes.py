@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ...errors import InvalidInput
 from ...grid import Points, Size, warp_points
+from .uncertainty import Interval, interval
 
 PIXELS = (1.0, 3.0, 5.0)
 """Corner errors up to which a homography counts as right, pixels."""
@@ -41,6 +42,7 @@ class HomographyScore:
     Attributes:
         pixels: the thresholds.
         correct: share of pairs whose corner error is at most each threshold, percent; a missing homography is wrong.
+        intervals: 95 % of each of these shares, by the bootstrap over pairs.
         auc: area under the curve of that share up to each threshold, percent of the whole.
         missing: share of pairs without a homography, percent.
         pairs: how many were scored.
@@ -48,6 +50,7 @@ class HomographyScore:
 
     pixels: tuple[float, ...]
     correct: tuple[float, ...]
+    intervals: tuple[Interval, ...]
     auc: tuple[float, ...]
     missing: float
     pairs: int
@@ -67,9 +70,14 @@ def homography_score(errors: Sequence[float], pixels: Sequence[float] = PIXELS) 
         correct=tuple(100 * float((own <= limit).mean()) for limit in pixels),
         # the share right at t, integrated: each error up to the limit counts for the rest of the way
         auc=tuple(100 * float(np.clip(1 - own / limit, 0, None).mean()) for limit in pixels),
+        intervals=tuple(_share_interval(own <= limit) for limit in pixels),
         missing=100 * float(np.isinf(own).mean()),
         pairs=len(own),
     )
+
+
+def _share_interval(right: npt.NDArray[np.bool_]) -> Interval:
+    return interval(lambda weights: 100 * (weights @ right) / len(right), len(right))
 
 
 def matching_accuracy(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ...datasets.base import Annotation
 from ...errors import InvalidInput
 from ...grid import Points, Size
+from .uncertainty import Interval, interval
 
 ALPHAS = (0.05, 0.1, 0.2)
 
@@ -212,6 +213,12 @@ class Pool:
             points=len(hits),
             pairs=len(self.thresholds),
         )
+
+    def interval(self, alpha: float, comparison: Comparison = "<=") -> Interval:
+        """Where ``per_point`` would lie for other pairs of the kind, percent: 95 %, by the bootstrap over pairs."""
+        points = np.bincount(self.pairs)
+        right = np.bincount(self.pairs, self.hits(alpha, comparison))
+        return interval(lambda weights: 100 * (weights @ right) / (weights @ points), len(points))
 
 
 def _means(values: npt.NDArray[np.generic], groups: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ...errors import InvalidInput
 from ...types import VOID
 from .clips import boundary_match
+from .uncertainty import Interval, interval
 
 Labels = npt.NDArray[np.integer]
 Counts = npt.NDArray[np.float64]
@@ -105,9 +106,13 @@ def accuracy(counts: Counts) -> float:
 
 
 def class_iou(counts: Counts) -> npt.NDArray[np.float64]:
-    """(classes,) intersection over union, percent; NaN for a class that neither occurs nor was given a pixel."""
-    union = counts.sum(axis=0)
-    return 100 * np.divide(counts[0], union, out=np.full(len(union), np.nan), where=union > 0)
+    """(..., classes) intersection over union, percent; NaN for a class that neither occurs nor was given a pixel.
+
+    Args:
+        counts: (..., 3, classes), of one set of photos or of many.
+    """
+    union = counts.sum(axis=-2)
+    return 100 * np.divide(counts[..., 0, :], union, out=np.full(union.shape, np.nan), where=union > 0)
 
 
 def mean_iou(counts: Counts) -> float:
@@ -158,12 +163,14 @@ class MaskScore:
         acc: share of pixels whose segment was given their class, percent.
         miou: intersection over union, totals over all photos, mean over classes, percent; as DiffSeg is scored. Surplus
             segments go to classes absent from the photo, and which one depends on the order of ties.
+        miou_interval: 95 % of it, by the bootstrap over photos.
         miou_present: likewise, with only the classes in a photo taking its segments; it has no ties of that kind.
         images: how many photos were scored.
     """
 
     acc: float
     miou: float
+    miou_interval: Interval
     miou_present: float
     images: int
 
@@ -178,13 +185,18 @@ def mask_score(results: Iterable[tuple[Labels, Labels]], classes: int) -> MaskSc
     Raises:
         InvalidInput: if no photo has a counted pixel, or shapes differ.
     """
-    absent_too, present = np.zeros((3, classes)), np.zeros((3, classes))
-    images = 0
+    by_photo: list[Counts] = []
+    present = np.zeros((3, classes))
     for found, truth in results:
         pixels = overlap(found, truth, classes)
-        images += bool(pixels.shared.any() or pixels.missed.any())
-        absent_too += count(pixels, *assign(pixels))
-        present += count(pixels, *assign(pixels, present_only=True))
-    if not images:
+        if pixels.shared.any() or pixels.missed.any():
+            by_photo.append(count(pixels, *assign(pixels)))
+            present += count(pixels, *assign(pixels, present_only=True))
+    if not by_photo:
         raise InvalidInput("no photo has a pixel of a known class to score")
-    return MaskScore(accuracy(absent_too), mean_iou(absent_too), mean_iou(present), images)
+    absent_too = np.stack(by_photo)
+    spread = interval(
+        lambda weights: np.nanmean(class_iou(np.tensordot(weights, absent_too, axes=1)), axis=-1), len(absent_too)
+    )
+    total = absent_too.sum(axis=0)
+    return MaskScore(accuracy(total), mean_iou(total), spread, mean_iou(present), len(by_photo))
