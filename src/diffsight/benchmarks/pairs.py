@@ -15,7 +15,7 @@ from ..images import load_picture
 from ..matching import nearest, prompt
 from ..probe import Probe
 from ..transfer.tables import KeypointTable
-from ..types import Picture
+from ..types import Picture, Reading
 from ..world import RESERVED, Scene, categories, make_pair
 from .metrics import PairErrors
 
@@ -116,11 +116,13 @@ def run_pairs(backbone: Backbone, settings: ReadSettings, pairs: list[KeypointPa
     pictures = list({id(p): p for pair in pairs for p in (pair.source, pair.target)}.values())
     read = Probe(backbone).read(pictures, settings)
     readings = {id(picture): reading for picture, reading in zip(pictures, read, strict=True)}
-    results = []
-    for pair in pairs:
-        found = nearest.match(readings[id(pair.source)], readings[id(pair.target)], pair.query)
-        results.append(PairErrors(pair.category, np.linalg.norm(found.matched - pair.truth, axis=1), pair.threshold))
-    return results
+    return [match_errors(pair, readings[id(pair.source)], readings[id(pair.target)]) for pair in pairs]
+
+
+def match_errors(pair: KeypointPair, source: Reading, target: Reading) -> PairErrors:
+    """Match a pair's points by what was read of its photos, and measure how far they are off."""
+    found = nearest.match(source, target, pair.query)
+    return PairErrors(pair.category, np.linalg.norm(found.matched - pair.truth, axis=1), pair.threshold)
 
 
 def run_prompt(

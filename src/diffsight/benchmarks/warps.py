@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -118,12 +119,14 @@ def run_warps(
     count: int = 1000,
     matching: SparseSettings | None = None,
     estimation: EstimateSettings | None = None,
+    **changes: Any,
 ) -> list[PlaneErrors]:
     """Align every pair by a model's features and measure how far the corners are off.
 
-    Two photos are held at a time; one that several pairs in a row start from is read once.
+    Two photos are held at a time; one that several pairs in a row start from is read once. ``changes`` are of how
+    photos are read.
     """
-    aligner = Aligner(backbone, keypoints=keypoints, count=count, matching=matching, estimation=estimation)
+    aligner = Aligner(backbone, keypoints=keypoints, count=count, matching=matching, estimation=estimation, **changes)
     results: list[PlaneErrors] = []
     known: Picture | Path | None = None
     for pair in pairs:
