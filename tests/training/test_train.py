@@ -15,10 +15,20 @@ from diffsight.errors import InvalidInput, UnreadableFile
 from diffsight.images import load_picture
 from diffsight.probe import Probe
 from diffsight.training import recipe as recipes
-from diffsight.training.data import Batches, Photos, _ask_caption, _ask_labels, _develop, vocabulary
+from diffsight.training.data import (
+    PLACES,
+    Batches,
+    Photos,
+    _ask_caption,
+    _ask_labels,
+    _ask_zones,
+    _develop,
+    _things,
+    vocabulary,
+)
 from diffsight.training.recipe import Recipe, Stage
-from diffsight.training.train import CHECKPOINT, Pocket, _grounding, _start_from, train
-from diffsight.world import categories, make_scene
+from diffsight.training.train import CHECKPOINT, Pocket, _gathering, _grounding, _start_from, train
+from diffsight.world import categories, make_scene, zone_masks
 
 TINY = Recipe(stages=(Stage(32, 4, 16, (1e-3, 1e-3)), Stage(64, 2, 8, (1e-3, 1e-4))), warmup=2)
 
@@ -56,7 +66,10 @@ def test_batches_are_a_function_of_the_step(photos):
         assert torch.equal(x.places, y.places)
     assert a[0].pictures.shape == (4, 3, 32, 32)
     assert a[7].pictures.shape == (2, 3, 64, 64)
-    assert a[7].places.shape == (2, 32, 48, 48)
+    assert torch.equal(a[7].things, Batches(TINY, photos)[7].things)
+    assert a[7].places.shape == (2, 96, 48, 48)
+    assert a[7].things.shape == (2, 48, 48)
+    assert len(a[7].questions) == 2 * 3
 
 
 def _shares(mask):
@@ -86,6 +99,48 @@ def test_labels_tell_siblings_apart(rng):
             np.testing.assert_allclose(question.places[token], _shares(mask), atol=1e-6)
     with_place = {question.words[token - 1] for token in range(1, len(question.places)) if question.places[token].any()}
     assert with_place.isdisjoint({"left", "right", "near", "far", "front"})
+
+
+def test_zones_are_asked_for_at_their_nouns(rng):
+    scene = make_scene(3, 96, kinds=("dog",))
+    questions = _ask_zones(scene, rng)
+    assert 2 <= len(questions) <= 3
+    masks = {zone.label: mask for zone, mask in zone_masks(scene)}
+    seen = 0
+    for question in questions:
+        assert len(question.words) < 32
+        assert set(question.words) <= set(vocabulary(Photos()))
+        text = " ".join(question.words)
+        np.testing.assert_allclose(question.places[0], _shares(scene.instances == 0), atol=1e-6)
+        label = "near hind leg bottom"
+        if label in text:
+            noun = len(text[: text.index(label) + len("near hind leg")].split())
+            np.testing.assert_allclose(question.places[noun], _shares(masks[label]), atol=1e-6)
+            seen += 1
+    assert seen == 1
+
+
+def test_things_are_told_apart():
+    scene = make_scene(12, 96, count=3)
+    things = _things(scene)
+    assert things.shape == (PLACES, PLACES)
+    assert set(np.unique(things)) == set(range(4)) | ({4} if (scene.instances == 255).any() else set())
+
+
+def test_gathering_is_least_where_attention_stays_within_things():
+    things = torch.zeros(2, 16, 16, dtype=torch.long)
+    things[0, :8] = 1
+    things[1] = -1
+    inside = (things[0].flatten()[:, None] == things[0].flatten()).float() / 128
+    visible = torch.ones(2)
+    good, even, bad = (
+        float(_gathering(a.expand(2, 256, 256), things, visible))
+        for a in (inside, torch.full((256, 256), 1 / 256), 1 / 128 - inside)
+    )
+    assert good == pytest.approx(0, abs=1e-6)
+    assert even == pytest.approx(np.log(2), abs=1e-6)
+    assert bad > 5
+    assert float(_gathering(inside.expand(1, 256, 256), things[1:], visible[1:])) == 0
 
 
 def test_grounding_is_least_where_tokens_attend_to_their_parts():

@@ -22,8 +22,8 @@ from torch.utils.data import Dataset
 
 from ..backbones.words import split_words
 from ..errors import InvalidInput, UnreadableFile
-from ..world import CLUTTER, COLOURS, TUNING, Scene, categories, make_scene
-from .recipe import TOKENS, Recipe
+from ..world import CLUTTER, COLOURS, TUNING, Scene, categories, make_scene, zone_masks, zones
+from .recipe import QUESTIONS, TOKENS, Recipe
 
 PLACES = 48
 """Side of the grid on which the place of a part is taught."""
@@ -127,7 +127,8 @@ def vocabulary(photos: Photos) -> list[str]:
     """Every word that a caption can hold, sorted."""
     world = set(categories()) | set(COLOURS) | {"left", "right", "front"}
     for category in categories().values():
-        world |= {word for name in (*(part.name for part in category.parts), *category.labels) for word in name.split()}
+        names = (*(part.name for part in category.parts), *(zone.label for zone in zones(category.name)))
+        world |= {word for name in names for word in name.split()}
     return sorted(world | photos.words())
 
 
@@ -137,15 +138,18 @@ class Batch(NamedTuple):
     Attributes:
         pictures: (B, 3, side, side) in [0, 1].
         prompts: B texts that the network is shown: captions with words left out.
-        questions: B texts of things that it must find.
-        places: (B, tokens, PLACES, PLACES), the share of each cell that shows what a token of the question names; the
-            start mark names the background.
+        questions: QUESTIONS texts for each picture, of things that it must find; some may be empty.
+        places: (B, QUESTIONS * tokens, PLACES, PLACES), the share of each cell that shows what a token of the questions
+            names; every start mark names the background.
+        things: (B, PLACES, PLACES) int64, which object is seen; 0 is the background, -1 stands all over a photo, of
+            which nothing is known.
     """
 
     pictures: Tensor
     prompts: list[str]
     questions: list[str]
     places: Tensor
+    things: Tensor
 
 
 class Batches(Dataset[Batch]):
@@ -168,13 +172,14 @@ class Batches(Dataset[Batch]):
         stage, within = self.recipe.at(step)
         before = sum(s.steps * s.batch for s in self.recipe.stages[: self.recipe.stages.index(stage)])
         rng = np.random.default_rng([self.recipe.seed, step])
-        pictures, prompts, questions, places = [], [], [], []
+        pictures, prompts, asked, things = [], [], [], []
         for row in range(stage.batch):
             if self.photos.encoded and rng.random() < self.recipe.photo_share:
                 index = int(rng.integers(len(self.photos.encoded)))
                 pictures.append(self.photos.crop(index, stage.side, rng))
                 caption = _words(self.photos.captions[index])
-                question = Question(caption, np.zeros((TOKENS, PLACES, PLACES), np.float32))
+                asked.append(_questions([]))
+                things.append(np.full((PLACES, PLACES), -1))
             else:
                 picture = self.recipe.first_picture + before + within * stage.batch + row
                 none, full = self.recipe.mixing
@@ -182,13 +187,20 @@ class Batches(Dataset[Batch]):
                 scene = self._scene(picture, stage.side, rng, mixing)
                 pictures.append(_develop(self._veil(scene.image, rng, mixing), rng, self.recipe.develop_share))
                 caption = _words(scene.caption)
-                labelled = rng.random() < self.recipe.label_share
-                question = _ask_labels(scene, rng) if labelled else _ask_caption(scene, caption)
+                asked.append(_questions(self._ask(scene, caption, rng)))
+                things.append(_things(scene))
             prompts.append(" ".join(self._thin(caption, rng)))
-            questions.append(" ".join(question.words))
-            places.append(question.places)
         stack = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
-        return Batch(stack, prompts, questions, torch.from_numpy(np.stack(places)))
+        questions = [" ".join(question.words) for several in asked for question in several]
+        places = np.stack([np.concatenate([question.places for question in several]) for several in asked])
+        return Batch(stack, prompts, questions, torch.from_numpy(places), torch.from_numpy(np.stack(things)).long())
+
+    def _ask(self, scene: Scene, caption: list[str], rng: np.random.Generator) -> list[Question]:
+        """By caption, by the labels of parts, or by those of their zones."""
+        kind = rng.random()
+        if kind < self.recipe.zone_share:
+            return _ask_zones(scene, rng)
+        return [_ask_labels(scene, rng) if kind < self.recipe.label_share else _ask_caption(scene, caption)]
 
     def _scene(self, seed: int, side: int, rng: np.random.Generator, mixing: float) -> Scene:
         count = int(rng.integers(2, 4)) if rng.random() < self.recipe.crowd_share else 1
@@ -232,6 +244,10 @@ def _develop(image: np.ndarray, rng: np.random.Generator, share: float) -> np.nd
     return image
 
 
+Phrase = tuple[list[str], int, np.ndarray]
+"""Words, which of them is the noun, and the mask of what they name."""
+
+
 class Question(NamedTuple):
     """Words, and where each is seen: (TOKENS, PLACES, PLACES) shares of cells, the background first."""
 
@@ -248,14 +264,52 @@ def _ask_caption(scene: Scene, words: list[str]) -> Question:
 def _ask_labels(scene: Scene, rng: np.random.Generator) -> Question:
     """Ask where each part is, told apart from its siblings, in any order."""
     masks = _masks(scene, labels=True)
-    phrases = list(masks)
-    rng.shuffle(phrases)
+    labels = list(masks)
+    rng.shuffle(labels)
+    return _ask_phrases(scene, [(label.split(), len(label.split()) - 1, masks[label]) for label in labels])
+
+
+def _ask_zones(scene: Scene, rng: np.random.Generator) -> list[Question]:
+    """Ask where zones of parts are, in any order, as many as fit into QUESTIONS texts."""
+    masks: dict[str, tuple[int, np.ndarray]] = {}
+    for zone, mask in zone_masks(scene):
+        before = masks[zone.label][1] if zone.label in masks else False
+        masks[zone.label] = (zone.noun, mask | before)
+    labels = list(masks)
+    rng.shuffle(labels)
+    texts: list[list[Phrase]] = [[]]
+    room = TOKENS - 1
+    for label in labels:
+        words, (noun, mask) = label.split(), masks[label]
+        if len(words) > room:
+            if len(texts) == QUESTIONS:
+                break
+            texts, room = [*texts, []], TOKENS - 1
+        texts[-1].append((words, noun, mask))
+        room -= len(words)
+    return [_ask_phrases(scene, text) for text in texts]
+
+
+def _ask_phrases(scene: Scene, phrases: list[Phrase]) -> Question:
+    """Ask at the noun of each phrase, which knows the words around it."""
     words: list[str] = []
     asked: dict[int, np.ndarray] = {}
-    for phrase in phrases:
-        words += phrase.split()
-        asked[len(words) - 1] = masks[phrase]  # at the noun, which knows its adjectives
+    for phrase, noun, mask in phrases:
+        asked[len(words) + noun] = mask
+        words += phrase
     return Question(words, _places(scene, asked))
+
+
+def _questions(asked: list[Question]) -> list[Question]:
+    """As many as a batch holds for each picture."""
+    empty = Question([], np.zeros((TOKENS, PLACES, PLACES), np.float32))
+    return asked + [empty] * (QUESTIONS - len(asked))
+
+
+def _things(scene: Scene) -> np.ndarray:
+    """(PLACES, PLACES): the object that each cell shows; what is in front of all is one more."""
+    numbers = np.where(scene.instances == CLUTTER, len(scene.objects) + 1, scene.instances).astype(np.uint8)
+    return cv2.resize(numbers, (PLACES, PLACES), interpolation=cv2.INTER_NEAREST)
 
 
 def _masks(scene: Scene, *, labels: bool) -> dict[str, np.ndarray]:

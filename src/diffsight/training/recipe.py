@@ -11,6 +11,9 @@ STRIDE, CHROMA = 2, 0.15
 TOKENS = 32
 """Length of a caption."""
 
+QUESTIONS = 3
+"""Texts that a picture is asked about at once."""
+
 UNET: dict[str, Any] = {
     "sample_size": 32,
     "in_channels": 3 * STRIDE**2,
@@ -75,39 +78,46 @@ class Recipe:
             JPEG blocks.
         empty_share: share of captions replaced by the empty one.
         drop_share: share of words left out of the other captions.
-        label_share: share of world pictures whose question names every part apart ("left ear"), not as captions do.
+        zone_share: share of world pictures whose questions name zones of parts ("left ear top").
+        label_share: share of world pictures whose questions name zones, or every part apart ("left ear"); the rest are
+            asked by their captions.
         crowd_share: share of world pictures that show several objects.
         timesteps: mean and spread of the logit of t / 1000; most are drawn where shapes show and colours do not.
         ema: decay of the averaged weights, which are the ones kept.
         chroma_weight: of the colour channels in the loss; brightness has 1.
         grounding: layers whose cross-attention is asked where things are.
         grounding_weight: of that lesson in the loss.
+        gathering: layers whose self-attention is taught to stay within the object.
+        gathering_weight: of that lesson in the loss.
         warmup: steps over which the learning rate rises.
         seed: of weights, noise, timesteps and captions.
     """
 
     stages: tuple[Stage, ...] = (
-        Stage(side=64, batch=16, pictures=20_000, rate=(4e-4, 3e-4)),
-        Stage(side=96, batch=16, pictures=28_800, rate=(3e-4, 1e-5)),
+        Stage(side=64, batch=8, pictures=20_000, rate=(3e-4, 2e-4)),
+        Stage(side=96, batch=8, pictures=10_000, rate=(2e-4, 1e-5)),
     )
     first_picture: int = 0
-    photo_share: float = 0.2
+    photo_share: float = 0.1
     backdrop_share: float = 0.4
     veil_share: float = 0.5
     veil: tuple[float, float] = (0.05, 0.3)
     mixing: tuple[int, int] = (8_000, 24_000)
-    face_share: float = 0.25
+    face_share: float = 0.1
     lifelike_share: float = 0.5
     develop_share: float = 0.3
     empty_share: float = 0.3
     drop_share: float = 0.15
-    label_share: float = 0.6
+    zone_share: float = 0.6
+    label_share: float = 0.8
     crowd_share: float = 0.3
-    timesteps: tuple[float, float] = (-1.2, 1.2)
-    ema: float = 0.999
+    timesteps: tuple[float, float] = (-1.8, 1.3)
+    ema: float = 0.998
     chroma_weight: float = 10.0
     grounding: tuple[str, ...] = ("up0.a0", "up0.a1", "up1.a0", "up1.a1")
     grounding_weight: float = 0.3
+    gathering: tuple[str, ...] = ("up0.a0", "up0.a1", "up1.a0", "up1.a1")
+    gathering_weight: float = 0.1
     warmup: int = 200
     weight_decay: float = 0.01
     seed: int = 0

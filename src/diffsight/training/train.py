@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..backbones.capture import attention_map, unet_taps
 from ..backbones.pixels import PixelBlocks
 from ..backbones.words import WordTable
+from ..device import pick_dtype
 from ..errors import InvalidInput, UnreadableFile
 from ..files import check_writable, save_tensors
 from .data import Batch, Batches, Photos, vocabulary
@@ -48,7 +49,7 @@ def _rate(recipe: Recipe, step: int) -> float:
 
 
 def _loss(pocket: Pocket, alphas: Tensor, batch: Batch, generator: torch.Generator, recipe: Recipe) -> Tensor:
-    """The denoising error (v-prediction), and how badly the words of the question are found."""
+    """The denoising error (v-prediction), how badly the questions' words are found, and how far attention strays."""
     device = alphas.device
     latent = pocket.encoder(batch.pictures.to(device) * 2 - 1).mean
     mean, spread = recipe.timesteps
@@ -56,30 +57,40 @@ def _loss(pocket: Pocket, alphas: Tensor, batch: Batch, generator: torch.Generat
     noise = torch.randn(latent.shape, generator=generator).to(device)
     signal, sigma = alphas[t].sqrt().view(-1, 1, 1, 1), (1 - alphas[t]).sqrt().view(-1, 1, 1, 1)
     velocity = signal * noise - sigma * latent
-    prompt, question = (
+    prompt, questions = (
         pocket.words(pocket.words.tokenize(texts).to(device)) for texts in (batch.prompts, batch.questions)
     )
-    with torch.autocast(device.type, torch.bfloat16), _asked(pocket, recipe.grounding, question) as maps:
+    questions = questions.reshape(len(latent), -1, questions.shape[-1])
+    format_ = pick_dtype(device)
+    with (
+        torch.autocast(device.type, format_, enabled=format_ is torch.bfloat16),
+        _listening(pocket, recipe.grounding, questions) as found,
+        _listening(pocket, recipe.gathering) as gathered,
+    ):
         predicted = pocket.unet(signal * latent + sigma * noise, t, prompt).sample
     brightness, chroma = (predicted.float() - velocity).square().split((STRIDE**2, 2 * STRIDE**2), dim=1)
-    found = torch.stack([_grounding(attention, batch.places.to(device), alphas[t]) for attention in maps])
-    return brightness.mean() + recipe.chroma_weight * chroma.mean() + recipe.grounding_weight * found.mean()
+    places, things = batch.places.to(device), batch.things.to(device)
+    grounding = torch.stack([_grounding(attention, places, alphas[t]) for attention in found]).mean()
+    gathering = torch.stack([_gathering(attention, things, alphas[t]) for attention in gathered]).mean()
+    denoising = brightness.mean() + recipe.chroma_weight * chroma.mean()
+    return denoising + recipe.grounding_weight * grounding + recipe.gathering_weight * gathering
 
 
 @contextmanager
-def _asked(pocket: Pocket, layers: tuple[str, ...], context: Tensor) -> Iterator[list[Tensor]]:
-    """Ask the cross-attention of some layers for another text than the one they are shown.
+def _listening(pocket: Pocket, layers: tuple[str, ...], context: Tensor | None = None) -> Iterator[list[Tensor]]:
+    """Keep the attention of some layers as a pass runs: to the picture itself, or to another text than is shown.
 
-    The queries are those of the pass; the maps (B, queries, tokens) over ``context`` are appended as the pass runs. So
-    the network learns to know a part when nobody names it to it.
+    The queries are those of the pass; the maps (B, queries, keys) are appended layer by layer. A text that the network
+    is not shown teaches it to know a part when nobody names it to it.
     """
     maps: list[Tensor] = []
 
-    def ask(attn: Any, inputs: tuple[Tensor, ...]) -> None:
+    def keep(attn: Any, inputs: tuple[Tensor, ...]) -> None:
         maps.append(attention_map(attn, inputs[0], context))
 
     modules = {layer.name: layer.module for layer in pocket.taps.attention}
-    handles = [pocket.unet.get_submodule(f"{modules[name]}.attn2").register_forward_pre_hook(ask) for name in layers]
+    kind = "attn1" if context is None else "attn2"
+    handles = [pocket.unet.get_submodule(f"{modules[name]}.{kind}").register_forward_pre_hook(keep) for name in layers]
     try:
         yield maps
     finally:
@@ -110,6 +121,23 @@ def _grounding(attention: Tensor, places: Tensor, visibility: Tensor) -> Tensor:
     weight = visibility[:, None] * named
     by_token = -(weight * inside.clamp(min=1e-4).log()).sum() / weight.sum().clamp(min=1e-6)
     return by_cell + by_token
+
+
+def _gathering(attention: Tensor, things: Tensor, visibility: Tensor) -> Tensor:
+    """How much of the attention of cells leaves the object that they show.
+
+    Args:
+        attention: (B, queries, keys) of a square picture to itself, rows sum to 1.
+        things: (B, PLACES, PLACES), the object of each cell; rows of -1 do not count.
+        visibility: (B,) weight of each row: how much of the picture the noise leaves.
+    """
+    side = math.isqrt(attention.shape[1])
+    known = (things[:, 0, 0] >= 0).float()
+    shown = F.one_hot(things.clamp(min=0)).permute(0, 3, 1, 2).float()
+    share = F.adaptive_avg_pool2d(shown, side).flatten(2).transpose(1, 2)
+    kept = (attention.float() @ share).clamp(min=1e-4)
+    weight = (visibility * known)[:, None, None] * share
+    return -(weight * kept.log()).sum() / weight.sum().clamp(min=1e-6)
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ Every picture is a pure function of its seed and size. Seeds below ``RESERVED`` 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -60,6 +61,7 @@ class WorldObject:
         visible: (K,) bool: inside the picture and not covered by another part or object.
         box: (x0, y0, x1, y1) around the pixels that show it; all zero if none do.
         caption: what it is and the colour of its parts.
+        pose: how it stands.
     """
 
     category: str
@@ -68,6 +70,7 @@ class WorldObject:
     visible: Array
     box: Array
     caption: str
+    pose: Pose
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,26 @@ def place(category: Category, pose: Pose, height: int, width: int) -> tuple[list
     Returns:
         The outline of each part as (N, 2) and the keypoints as (K, 2), in pixels with centres at +0.5.
     """
+    outlines = [part.outline for part in category.parts]
+    owners = [i for i, outline in enumerate(outlines) for _ in outline]
+    owners += [part for part, _ in category.keypoints.values()]
+    points = np.concatenate([*outlines, np.array([xy for _, xy in category.keypoints.values()])])
+    pieces = np.split(carry(category, pose, points, owners, height, width), np.cumsum([len(o) for o in outlines]))
+    return pieces[:-1], pieces[-1]
+
+
+def carry(category: Category, pose: Pose, points: Array, owners: Sequence[int], height: int, width: int) -> Array:
+    """From the canonical frame into a picture.
+
+    Args:
+        category, pose: of the object.
+        points: (N, 2) in the canonical frame.
+        owners: the part that each point moves with.
+        height, width: of the picture, pixels.
+
+    Returns:
+        (N, 2) pixels with centres at +0.5.
+    """
     affine: dict[int, Array] = {}
 
     def motion(index: int) -> Array:
@@ -142,27 +165,19 @@ def place(category: Category, pose: Pose, height: int, width: int) -> tuple[list
             affine[index] = own if part.parent < 0 else motion(part.parent) @ own
         return affine[index]
 
-    outlines = [part.outline for part in category.parts]
-    owners = [i for i, outline in enumerate(outlines) for _ in outline]
-    owners += [part for part, _ in category.keypoints.values()]
-    points = np.concatenate([*outlines, np.array([xy for _, xy in category.keypoints.values()])])
-    moves = np.stack([motion(i) for i in range(len(outlines))])[owners]
+    moves = np.stack([motion(i) for i in range(len(category.parts))])[list(owners)]
     points = np.einsum("nij,nj->ni", moves[:, :2, :2], points) + moves[:, :2, 2]
 
     amplitude_x, phase_x, amplitude_y, phase_y = pose.bend
     points = points + np.stack(
         [amplitude_x * np.sin(2.2 * points[:, 1] + phase_x), amplitude_y * np.sin(2.2 * points[:, 0] + phase_y)], axis=1
     )
-    depth = np.array([part.depth for part in category.parts])[owners]
+    depth = np.array([part.depth for part in category.parts])[list(owners)]
     x = points[:, 0] * np.cos(pose.yaw) + depth * np.sin(pose.yaw)
     points = np.stack([-x if pose.flipped else x, points[:, 1]], axis=1) * pose.stretch
     a = np.radians(pose.angle)
     points = points @ np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]])
-    points = points * pose.size * min(height, width) + pose.centre * (width, height)
-
-    cuts = np.cumsum([len(outline) for outline in outlines])
-    pieces = np.split(points, cuts)
-    return pieces[:-1], pieces[-1]
+    return points * pose.size * min(height, width) + pose.centre * (width, height)
 
 
 def _describe(category: Category, pose: Pose, look: Look) -> str:
@@ -275,6 +290,7 @@ class Cast:
                     visible=_visible(keypoints[number - 1], owners, np.where(mine, parts, 0)),
                     box=_box(mine),
                     caption=_describe(category, pose, look),
+                    pose=pose,
                 )
             )
         captions = [thing.caption for thing in objects] + ([f"on {base}"] if backdrop is None else [])
