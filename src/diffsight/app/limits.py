@@ -51,5 +51,8 @@ MAX_VISITORS = 20
 MAX_WAITING = 40
 """Clicks and uploads that may wait for their turn; one is worked on at a time."""
 
+TOLD = 1
+"""Seconds after which all who wait are told their place again; not after each event, as there may be many a second."""
+
 KEPT = 3600
 """Seconds after which what a visitor left is forgotten."""

@@ -183,17 +183,17 @@ class Desk:
     def _find(self, session: Session, left: Photo, target: Photo, kept: Found | None) -> Found:
         """All points in a target; those that are kept are not looked for again."""
         matcher = self.models.matcher(self._model(session), REFINE[session.method])
-        reading = self._source(session, target).reading
+        cells = self._source(session, target).cells
         source = self._source(session, left)
         points = source.reading.fit.check_points(np.array(session.points) * left.scale)
         new = points[len(kept.matches) if kept else 0 :]
         if kept is None or len(new):
-            matches, _ = matcher.find(replace(source, points=new), reading)
+            matches, _ = matcher.find(replace(source, points=new), cells)
             kept = Found(_as_sent(matches, left, target)).after(kept)
         alike = None
         if session.alike:
             width, height = panel_size(target.picture)
-            alike = matcher.scores(source, reading, points[-1:], (-(-height // HEAT), -(-width // HEAT)))[0]
+            alike = matcher.scores(source, cells.reading, points[-1:], (-(-height // HEAT), -(-width // HEAT)))[0]
         return replace(kept, alike=alike)
 
     def _source(self, session: Session, photo: Photo) -> Source:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from .limits import KEPT, MAX_WAITING
+from .limits import KEPT, MAX_WAITING, TOLD
 from .models import Models
 from .tabs import match, segment, track, transfer
 
@@ -57,4 +57,4 @@ def build(models: Models, folder: Path) -> gr.Blocks:
         for name, tab in TABS.items():
             with gr.Tab(name, id=name.lower(), elem_id=f"tab-{name.lower()}"):
                 tab.lay_out(models, folder / name.lower())
-    return page.queue(max_size=MAX_WAITING)
+    return page.queue(status_update_rate=TOLD, max_size=MAX_WAITING)

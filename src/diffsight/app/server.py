@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
@@ -79,12 +80,16 @@ def _check_address(host: str, port: int | None) -> None:
 
 
 def _surroundings(host: str, folder: Path) -> dict[str, str]:
-    """What Gradio reads from the environment, as it is imported and as the page is laid out."""
+    """What Gradio reads from the environment as it is imported and as the page is laid out, and PyTorch as it loads."""
     direct = [os.environ.get("NO_PROXY", ""), os.environ.get("no_proxy", ""), "127.0.0.1", "localhost", host]
     return {
         "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(sys.maxsize),  # else it adds up all events, in pandas, after each one
+        "GRADIO_ANALYTICS_MAX_EVENTS": "1",
         "GRADIO_TEMP_DIR": str(folder / "files"),
         "no_proxy": ",".join(filter(None, direct)),  # it asks its own server whether it is up
+        # PyTorch's threads sleep while they wait for each other; on busy cores spinning costs a click 30 times its work
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
         "TQDM_DISABLE": "1",
     }
 

@@ -23,19 +23,24 @@ from .refine import Cells, Refinement, mirror, refinement
 
 @dataclass(frozen=True)
 class Source:
-    """A photo that has been read, ready to be found in others.
+    """A photo that has been read, ready to be found in others, or to be searched.
 
     Attributes:
         picture: the photo.
-        reading: what the network saw in it.
+        cells: what the network saw in it.
         points: (N, 2) as (x, y) in its pixels; None to suggest points for each target.
         flipped: what the network saw in its mirror image, where matching tries that.
     """
 
     picture: Picture
-    reading: Reading
+    cells: Cells
     points: Points | None
-    flipped: Reading | None = None
+    flipped: Cells | None = None
+
+    @property
+    def reading(self) -> Reading:
+        """What the network saw in the photo, as it was read."""
+        return self.cells.reading
 
 
 class Matcher:
@@ -110,8 +115,9 @@ class Matcher:
         picture = load_picture(photo)
         if points is not None:
             points = self.reader.fit(picture).check_points(points)
-        reading, *flipped = self.reader.read([picture, mirror(picture)] if self.how.flip else [picture])
-        return Source(picture, reading, points, *flipped)
+        readings = self.reader.read([picture, mirror(picture)] if self.how.flip else [picture])
+        cells, *flipped = map(Cells.of, readings)
+        return Source(picture, cells, points, *flipped)
 
     def match(self, source: Source, target: Any) -> Matches:
         """Find the source's points in another photo: a path, array or a photo read before.
@@ -120,14 +126,12 @@ class Matcher:
         model was calibrated.
         """
         reading = target if isinstance(target, Reading) else self.read(target)[1]
-        return self.find(source, reading)[0]
+        return self.find(source, Cells.of(reading))[0]
 
-    def find(self, source: Source, target: Reading) -> tuple[Matches, Signals]:
-        """Likewise in a photo that was read, with all that speaks for and against each match."""
-        points = self.points_for(source, target)
-        flipped = None if source.flipped is None else Cells.of(source.flipped)
-        reference = Reference.of(Cells.of(source.reading), points, flipped, sampling=self.how.sampling)
-        cells = Cells.of(target)
+    def find(self, source: Source, cells: Cells) -> tuple[Matches, Signals]:
+        """Likewise in the cells of a photo that was read, with all that speaks for and against each match."""
+        points = self.points_for(source, cells.reading)
+        reference = Reference.of(source.cells, points, source.flipped, sampling=self.how.sampling)
         found = locate([reference], cells, self.how, self.reader.channels)
         view = reference.views[int(found.flipped[0])]
         score = (view.vectors * cells.describe(found.points)).sum(dim=1).double().cpu().numpy()
