@@ -26,6 +26,12 @@ def test_a_port_in_use_is_one_line(server):
     assert answer.stderr.count("\n") == 1
 
 
+def test_libraries_are_loaded_once_their_surroundings_are_set():
+    """PyTorch and Gradio read them as they load."""
+    code = "import sys, diffsight.cli.commands, diffsight.app.server; print({'torch', 'gradio'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", __file__])
 def test_files_of_the_machine_are_not_served(server, path):
     with pytest.raises(HTTPError, match="403"):
