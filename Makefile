@@ -16,7 +16,7 @@ demo: $(VENV)/.installed  ## match points on photos: make demo, or make demo A=o
 	$(BIN)/diffsight demo $(if $(A),"$(A)") $(if $(B),"$(B)")
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-app: $(VENV)/.installed  ## the web page in a real browser, and twenty visitors; needs Chromium
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || { echo "no Chromium here; install it (Debian: apt-get install chromium)" >&2; exit 2; }
