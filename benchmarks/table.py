@@ -60,10 +60,10 @@ def markdown(report: dict[str, Any]) -> str:
     facts, machine = report["environment"], report["machine"]
     lines = ["# Speed and memory", "", *(f"- {name}: {value}" for name, value in facts.items() if value), ""]
     if machine:
+        half = f"at {machine['bfloat16'] / 1e9:.0f} in bf16" if "bfloat16" in machine else "not in bf16 by itself"
         lines += [
-            f"The machine multiplies matrices at {machine['float32'] / 1e9:.0f} GFLOP/s in fp32 and at "
-            f"{machine['bfloat16'] / 1e9:.0f} in bf16, on two threads, and copies at {machine['bandwidth'] / 1e9:.1f} "
-            f"GB/s (read and written). {HOW}",
+            f"The machine multiplies matrices at {machine['float32'] / 1e9:.0f} GFLOP/s in fp32 and {half}, on two "
+            f"threads, and copies at {machine['bandwidth'] / 1e9:.1f} GB/s (read and written). {HOW}",
             "",
         ]
     if report["parts"]:

@@ -60,7 +60,13 @@ def test_every_line_of_the_table_is_as_wide_and_the_json_holds_the_same(report, 
     rows = [line for line in text.splitlines() if line.startswith("| what") or line.startswith("| A part")]
     assert [line.count("|") for line in rows] == [len(table.COLUMNS) + 1] * 2
     assert "no GPU at hand" in text
+    assert "at 16 in bf16" in text
     assert json.loads((tmp_path / "table.json").read_text()) == report
     del report["parts"]["part"]["diffsight"]["work"]
     report["parts"]["part"]["rates"] = table.rates(report["parts"]["part"], report["machine"])
     assert table.row(report["parts"]["part"]).count("|") == len(table.COLUMNS) + 1
+
+
+def test_a_processor_without_bfloat16_has_no_rate_of_it(report):
+    del report["machine"]["bfloat16"]
+    assert "at 8 GFLOP/s in fp32 and not in bf16 by itself" in table.markdown(report)
