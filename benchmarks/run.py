@@ -58,7 +58,11 @@ def _in_child(name: str, which: str, pipe: Any) -> None:
 
 
 def isolated(name: str, which: str = "fast") -> dict[str, Any]:
-    """Run one side of a comparison in a fresh process."""
+    """Run one side of a comparison in a fresh process.
+
+    Raises:
+        SystemExit: if it dies, as it does when memory runs out.
+    """
     context = multiprocessing.get_context("spawn")
     receive, send = context.Pipe(duplex=False)
     child = context.Process(target=_in_child, args=(name, which, send))
@@ -66,8 +70,10 @@ def isolated(name: str, which: str = "fast") -> dict[str, Any]:
     send.close()
     try:
         result = receive.recv()
-    finally:
+    except EOFError:
         child.join()
+        raise SystemExit(f"{name}, {which}: its process died (exit code {child.exitcode}; -9: out of memory)") from None
+    child.join()
     return dict(result)
 
 

@@ -30,7 +30,14 @@ from diffsight.training.recipe import Recipe, Stage
 from diffsight.training.train import CHECKPOINT, Pocket, _gathering, _grounding, _start_from, train
 from diffsight.world import categories, make_scene, zone_masks
 
-TINY = Recipe(stages=(Stage(32, 4, 16, (1e-3, 1e-3)), Stage(64, 2, 8, (1e-3, 1e-4))), warmup=2)
+TINY = Recipe(
+    stages=(Stage(32, 4, 16, (1e-3, 1e-3)), Stage(64, 2, 8, (1e-3, 1e-4))),
+    questions=3,
+    zone_share=0.5,
+    label_share=0.8,
+    gathering=("up1.a0",),
+    warmup=2,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -103,13 +110,13 @@ def test_labels_tell_siblings_apart(rng):
 
 def test_zones_are_asked_for_at_their_nouns(rng):
     scene = make_scene(3, 96, kinds=("dog",))
-    questions = _ask_zones(scene, rng)
+    questions = _ask_zones(scene, rng, 3)
     assert 2 <= len(questions) <= 3
     masks = {zone.label: mask for zone, mask in zone_masks(scene)}
     seen = 0
     for question in questions:
         assert len(question.words) < 32
-        assert set(question.words) <= set(vocabulary(Photos()))
+        assert set(question.words) <= set(vocabulary(Photos(), zoned=True))
         text = " ".join(question.words)
         np.testing.assert_allclose(question.places[0], _shares(scene.instances == 0), atol=1e-6)
         label = "near hind leg bottom"

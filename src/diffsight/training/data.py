@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 from ..backbones.words import split_words
 from ..errors import InvalidInput, UnreadableFile
 from ..world import CLUTTER, COLOURS, TUNING, Scene, categories, make_scene, zone_masks, zones
-from .recipe import QUESTIONS, TOKENS, Recipe
+from .recipe import TOKENS, Recipe
 
 PLACES = 48
 """Side of the grid on which the place of a part is taught."""
@@ -123,12 +123,12 @@ def _words(caption: str) -> list[str]:
     return [word for word, _ in split_words(caption)]
 
 
-def vocabulary(photos: Photos) -> list[str]:
-    """Every word that a caption can hold, sorted."""
+def vocabulary(photos: Photos, *, zoned: bool = False) -> list[str]:
+    """Every word that a caption or a question can hold, sorted; those of zones if they are asked for."""
     world = set(categories()) | set(COLOURS) | {"left", "right", "front"}
     for category in categories().values():
-        names = (*(part.name for part in category.parts), *(zone.label for zone in zones(category.name)))
-        world |= {word for name in names for word in name.split()}
+        labels = (zone.label for zone in zones(category.name)) if zoned else category.labels
+        world |= {word for name in (*(part.name for part in category.parts), *labels) for word in name.split()}
     return sorted(world | photos.words())
 
 
@@ -138,9 +138,9 @@ class Batch(NamedTuple):
     Attributes:
         pictures: (B, 3, side, side) in [0, 1].
         prompts: B texts that the network is shown: captions with words left out.
-        questions: QUESTIONS texts for each picture, of things that it must find; some may be empty.
-        places: (B, QUESTIONS * tokens, PLACES, PLACES), the share of each cell that shows what a token of the questions
-            names; every start mark names the background.
+        questions: Q texts for each picture, of things that it must find; some may be empty.
+        places: (B, Q * tokens, PLACES, PLACES), the share of each cell that shows what a token of the questions names;
+            every start mark names the background.
         things: (B, PLACES, PLACES) int64, which object is seen; 0 is the background, -1 stands all over a photo, of
             which nothing is known.
     """
@@ -172,13 +172,14 @@ class Batches(Dataset[Batch]):
         stage, within = self.recipe.at(step)
         before = sum(s.steps * s.batch for s in self.recipe.stages[: self.recipe.stages.index(stage)])
         rng = np.random.default_rng([self.recipe.seed, step])
-        pictures, prompts, asked, things = [], [], [], []
+        pictures, prompts, things = [], [], []
+        asked: list[list[Question]] = []
         for row in range(stage.batch):
             if self.photos.encoded and rng.random() < self.recipe.photo_share:
                 index = int(rng.integers(len(self.photos.encoded)))
                 pictures.append(self.photos.crop(index, stage.side, rng))
                 caption = _words(self.photos.captions[index])
-                asked.append(_questions([]))
+                asked.append([])
                 things.append(np.full((PLACES, PLACES), -1))
             else:
                 picture = self.recipe.first_picture + before + within * stage.batch + row
@@ -187,19 +188,21 @@ class Batches(Dataset[Batch]):
                 scene = self._scene(picture, stage.side, rng, mixing)
                 pictures.append(_develop(self._veil(scene.image, rng, mixing), rng, self.recipe.develop_share))
                 caption = _words(scene.caption)
-                asked.append(_questions(self._ask(scene, caption, rng)))
+                asked.append(self._ask(scene, caption, rng))
                 things.append(_things(scene))
             prompts.append(" ".join(self._thin(caption, rng)))
         stack = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
-        questions = [" ".join(question.words) for several in asked for question in several]
-        places = np.stack([np.concatenate([question.places for question in several]) for several in asked])
+        empty = Question([], np.zeros((TOKENS, PLACES, PLACES), np.float32))
+        filled = [own + [empty] * (self.recipe.questions - len(own)) for own in asked]
+        questions = [" ".join(question.words) for own in filled for question in own]
+        places = np.stack([np.concatenate([question.places for question in own]) for own in filled])
         return Batch(stack, prompts, questions, torch.from_numpy(places), torch.from_numpy(np.stack(things)).long())
 
     def _ask(self, scene: Scene, caption: list[str], rng: np.random.Generator) -> list[Question]:
         """By caption, by the labels of parts, or by those of their zones."""
         kind = rng.random()
         if kind < self.recipe.zone_share:
-            return _ask_zones(scene, rng)
+            return _ask_zones(scene, rng, self.recipe.questions)
         return [_ask_labels(scene, rng) if kind < self.recipe.label_share else _ask_caption(scene, caption)]
 
     def _scene(self, seed: int, side: int, rng: np.random.Generator, mixing: float) -> Scene:
@@ -269,8 +272,8 @@ def _ask_labels(scene: Scene, rng: np.random.Generator) -> Question:
     return _ask_phrases(scene, [(label.split(), len(label.split()) - 1, masks[label]) for label in labels])
 
 
-def _ask_zones(scene: Scene, rng: np.random.Generator) -> list[Question]:
-    """Ask where zones of parts are, in any order, as many as fit into QUESTIONS texts."""
+def _ask_zones(scene: Scene, rng: np.random.Generator, most: int) -> list[Question]:
+    """Ask where zones of parts are, in any order, as many as fit into so many texts."""
     masks: dict[str, tuple[int, np.ndarray]] = {}
     for zone, mask in zone_masks(scene):
         before = masks[zone.label][1] if zone.label in masks else False
@@ -282,7 +285,7 @@ def _ask_zones(scene: Scene, rng: np.random.Generator) -> list[Question]:
     for label in labels:
         words, (noun, mask) = label.split(), masks[label]
         if len(words) > room:
-            if len(texts) == QUESTIONS:
+            if len(texts) == most:
                 break
             texts, room = [*texts, []], TOKENS - 1
         texts[-1].append((words, noun, mask))
@@ -298,12 +301,6 @@ def _ask_phrases(scene: Scene, phrases: list[Phrase]) -> Question:
         asked[len(words) + noun] = mask
         words += phrase
     return Question(words, _places(scene, asked))
-
-
-def _questions(asked: list[Question]) -> list[Question]:
-    """As many as a batch holds for each picture."""
-    empty = Question([], np.zeros((TOKENS, PLACES, PLACES), np.float32))
-    return asked + [empty] * (QUESTIONS - len(asked))
 
 
 def _things(scene: Scene) -> np.ndarray:

@@ -11,9 +11,6 @@ STRIDE, CHROMA = 2, 0.15
 TOKENS = 32
 """Length of a caption."""
 
-QUESTIONS = 3
-"""Texts that a picture is asked about at once."""
-
 UNET: dict[str, Any] = {
     "sample_size": 32,
     "in_channels": 3 * STRIDE**2,
@@ -78,6 +75,7 @@ class Recipe:
             JPEG blocks.
         empty_share: share of captions replaced by the empty one.
         drop_share: share of words left out of the other captions.
+        questions: texts that a picture is asked about at once.
         zone_share: share of world pictures whose questions name zones of parts ("left ear top").
         label_share: share of world pictures whose questions name zones, or every part apart ("left ear"); the rest are
             asked by their captions.
@@ -94,29 +92,30 @@ class Recipe:
     """
 
     stages: tuple[Stage, ...] = (
-        Stage(side=64, batch=8, pictures=20_000, rate=(3e-4, 2e-4)),
-        Stage(side=96, batch=8, pictures=10_000, rate=(2e-4, 1e-5)),
+        Stage(side=64, batch=16, pictures=20_000, rate=(4e-4, 3e-4)),
+        Stage(side=96, batch=16, pictures=28_800, rate=(3e-4, 1e-5)),
     )
     first_picture: int = 0
-    photo_share: float = 0.1
+    photo_share: float = 0.2
     backdrop_share: float = 0.4
     veil_share: float = 0.5
     veil: tuple[float, float] = (0.05, 0.3)
     mixing: tuple[int, int] = (8_000, 24_000)
-    face_share: float = 0.1
+    face_share: float = 0.25
     lifelike_share: float = 0.5
     develop_share: float = 0.3
     empty_share: float = 0.3
     drop_share: float = 0.15
-    zone_share: float = 0.6
-    label_share: float = 0.8
+    questions: int = 1
+    zone_share: float = 0.0
+    label_share: float = 0.6
     crowd_share: float = 0.3
-    timesteps: tuple[float, float] = (-1.8, 1.3)
-    ema: float = 0.998
+    timesteps: tuple[float, float] = (-1.2, 1.2)
+    ema: float = 0.999
     chroma_weight: float = 10.0
     grounding: tuple[str, ...] = ("up0.a0", "up0.a1", "up1.a0", "up1.a1")
     grounding_weight: float = 0.3
-    gathering: tuple[str, ...] = ("up0.a0", "up0.a1", "up1.a0", "up1.a1")
+    gathering: tuple[str, ...] = ()
     gathering_weight: float = 0.1
     warmup: int = 200
     weight_decay: float = 0.01

@@ -70,10 +70,12 @@ def _loss(pocket: Pocket, alphas: Tensor, batch: Batch, generator: torch.Generat
         predicted = pocket.unet(signal * latent + sigma * noise, t, prompt).sample
     brightness, chroma = (predicted.float() - velocity).square().split((STRIDE**2, 2 * STRIDE**2), dim=1)
     places, things = batch.places.to(device), batch.things.to(device)
-    grounding = torch.stack([_grounding(attention, places, alphas[t]) for attention in found]).mean()
-    gathering = torch.stack([_gathering(attention, things, alphas[t]) for attention in gathered]).mean()
-    denoising = brightness.mean() + recipe.chroma_weight * chroma.mean()
-    return denoising + recipe.grounding_weight * grounding + recipe.gathering_weight * gathering
+    loss = brightness.mean() + recipe.chroma_weight * chroma.mean()
+    if found:
+        loss += recipe.grounding_weight * torch.stack([_grounding(own, places, alphas[t]) for own in found]).mean()
+    if gathered:
+        loss += recipe.gathering_weight * torch.stack([_gathering(own, things, alphas[t]) for own in gathered]).mean()
+    return loss
 
 
 @contextmanager
@@ -211,7 +213,7 @@ def train(
     if folder.exists() and not folder.is_dir():
         raise InvalidInput(f"{folder} is a file; give a folder")
     check_writable(folder)
-    words = vocabulary(photos)
+    words = vocabulary(photos, zoned=recipe.zone_share > 0)
     facts = {
         "recipe": asdict(recipe),
         "words": words,
