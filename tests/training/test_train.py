@@ -28,7 +28,8 @@ from diffsight.training.data import (
 )
 from diffsight.training.recipe import Recipe, Stage
 from diffsight.training.train import CHECKPOINT, Pocket, _gathering, _grounding, _start_from, train
-from diffsight.world import categories, make_scene, zone_masks
+from diffsight.world import categories, make_scene
+from diffsight.world.zones import zone_masks
 
 TINY = Recipe(
     stages=(Stage(32, 4, 16, (1e-3, 1e-3)), Stage(64, 2, 8, (1e-3, 1e-4))),

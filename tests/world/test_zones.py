@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from diffsight.world import categories, make_scene, zone_masks, zones
+from diffsight.world import categories, make_scene
+from diffsight.world.zones import zone_masks, zones
 
 
 @pytest.mark.parametrize("kind", categories())

@@ -22,7 +22,8 @@ from torch.utils.data import Dataset
 
 from ..backbones.words import split_words
 from ..errors import InvalidInput, UnreadableFile
-from ..world import CLUTTER, COLOURS, TUNING, Scene, categories, make_scene, zone_masks, zones
+from ..world import CLUTTER, COLOURS, TUNING, Scene, categories, make_scene
+from ..world.zones import zone_masks, zones
 from .recipe import TOKENS, Recipe
 
 PLACES = 48

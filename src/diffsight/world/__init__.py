@@ -15,7 +15,6 @@ from .scene import (
     make_scene,
     make_warp_pair,
 )
-from .zones import Zone, zone_masks, zones
 
 __all__ = [
     "CLUTTER",
@@ -28,12 +27,9 @@ __all__ = [
     "ScenePair",
     "WarpPair",
     "WorldObject",
-    "Zone",
     "categories",
     "make_clip",
     "make_pair",
     "make_scene",
     "make_warp_pair",
-    "zone_masks",
-    "zones",
 ]
