@@ -141,7 +141,7 @@ def prompting(which: str) -> dict[str, Any]:
     query = time.perf_counter() - first
     frozen = _seconds(lambda: batch(5, frozen_frame)) / 5
     cheap = ROUNDS * (STEPS + CROPS) * frozen
-    arithmetic = ROUNDS * (STEPS * counted(lambda: batch(4)) + CROPS * counted(lambda: read(4))) // 4
+    arithmetic = ROUNDS * (STEPS * counted(lambda: batch(1)) + CROPS * counted(lambda: read(1)))
     arithmetic += 2 * POOL * counted(encode)
     return {
         "seconds": exact + 2 * POOL * encoding,
