@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -37,9 +38,11 @@ def semantic(backbone: Backbone, count: int, changes: dict[str, Any]) -> Score:
 
 
 def segmentation(backbone: Backbone, count: int, changes: dict[str, Any]) -> Score:
-    """Mean IoU of DiffSeg on so many scenes; ``threshold`` is that of merging."""
-    threshold = changes.pop("threshold", backbone.card.merge_threshold)
-    segmenter = Segmenter(backbone, settings=DiffSegSettings(thresholds=(threshold,) * 3), **changes)
+    """Mean IoU of DiffSeg on so many scenes; ``threshold`` is that of merging, ``weights`` those of sizes, as 0:1:1."""
+    settings = DiffSegSettings(thresholds=(changes.pop("threshold", backbone.card.merge_threshold),) * 3)
+    if weights := changes.pop("weights", None):
+        settings = replace(settings, weighting=tuple(float(part) for part in weights.split(":")))
+    segmenter = Segmenter(backbone, settings=settings, **changes)
     samples, classes = world_scenes(count, TUNING)
     score = mask_score([(segmenter.segment(own.picture).labels, own.truth) for own in samples], classes)
     return score.miou, score.miou_interval
