@@ -4,10 +4,12 @@ import io
 import json
 import tarfile
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from diffsight.backbones.registry import load
@@ -27,16 +29,17 @@ from diffsight.training.data import (
     vocabulary,
 )
 from diffsight.training.recipe import Recipe, Stage
-from diffsight.training.train import CHECKPOINT, Pocket, _gathering, _grounding, _start_from, train
+from diffsight.training.train import CHECKPOINT, Pocket, _gathering, _grounding, _naming, _start_from, train
 from diffsight.world import categories, make_scene
 from diffsight.world.zones import zone_masks
 
 TINY = Recipe(
     stages=(Stage(32, 4, 16, (1e-3, 1e-3)), Stage(64, 2, 8, (1e-3, 1e-4))),
-    questions=3,
+    first_picture=0,
+    empty_share=0.3,
+    photo_share=0.2,
     zone_share=0.5,
     label_share=0.8,
-    gathering=("up1.a0",),
     warmup=2,
 )
 
@@ -44,6 +47,7 @@ TINY = Recipe(
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
     monkeypatch.setitem(recipes.UNET, "block_out_channels", (16, 32, 32))
+    monkeypatch.setitem(recipes.UNET, "cross_attention_dim", 32)
 
 
 @pytest.fixture
@@ -166,6 +170,22 @@ def test_grounding_is_least_where_tokens_attend_to_their_parts():
     assert float(_grounding(torch.full((1, 256, 4), 0.25), torch.zeros(1, 4, 16, 16), visible)) == 0
 
 
+def test_naming_weighs_every_cell_of_what_is_named():
+    generator = torch.Generator().manual_seed(0)
+    features, words = torch.randn(2, 6, 4, 4, generator=generator), torch.randn(2, 5, 6, generator=generator)
+    places = torch.zeros(2, 5, 16, 16)
+    places[0, 1, :8], places[0, 3, 8:12] = 1, 1
+    visible = torch.tensor([0.5, 1.0])
+    losses = []
+    for token, rows in ((1, range(2)), (3, range(2, 3))):
+        for cell in product(rows, range(4)):
+            cosines = [F.cosine_similarity(words[0, t], features[0, :, *cell], dim=0) / 0.1 for t in (1, 3)]
+            losses.append(-torch.stack(cosines).log_softmax(dim=0)[(1, 3).index(token)] / (4 * len(rows)))
+    found = _naming(features, words, places, visible)
+    torch.testing.assert_close(found, torch.stack(losses).sum() / 2)
+    assert float(_naming(features, words, torch.zeros_like(places), visible)) == 0
+
+
 def test_captions_are_thinned_and_sometimes_empty():
     batches = Batches(replace(TINY, stages=(Stage(32, 200, 200, (1e-3, 1e-3)),)), Photos())
     captions = batches[0].prompts
@@ -202,12 +222,23 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, photos):
     assert list((tmp_path / "parts").glob("samples_*.png"))
 
 
+def test_processes_share_each_batch(photos):
+    whole, *halves = (Batches(TINY, photos, share=share)[0] for share in ((0, 1), (0, 2), (1, 2)))
+    assert torch.equal(torch.stack([half.pictures for half in halves], dim=1).flatten(0, 1), whole.pictures)
+    assert [prompt for both in zip(*(half.prompts for half in halves), strict=True) for prompt in both] == whole.prompts
+
+
+def test_batches_that_processes_cannot_share_are_refused(tmp_path, photos):
+    with pytest.raises(InvalidInput, match="divisor"):
+        train(tmp_path, TINY, photos, processes=3)
+
+
 def test_what_was_trained_can_be_read(tmp_path, photos, rng):
     folder = train(tmp_path / "run", TINY, photos, progress=False)
     backbone = load(folder, device="cpu", dtype="float32")
     (reading,) = Probe(backbone).read([load_picture(rng.random((40, 50, 3)))], backbone.card.tasks["semantic"])
     assert torch.isfinite(reading.feature()).all()
-    assert backbone.context(["a bird, red wing"]).shape == (1, 32, 128)
+    assert backbone.context(["a bird, red wing"]).shape == (1, 32, 32)
 
 
 def test_training_learns(tmp_path):

@@ -32,9 +32,15 @@ def train_pocket(
     first_picture: Annotated[
         int | None, typer.Option(help="Seed of the first world picture: where the weights started from ended.")
     ] = None,
+    run: Annotated[
+        int | None, typer.Option(help="Which of the runs after the bundled weights; the last if left out.")
+    ] = None,
     stop_after: Annotated[
         int | None, typer.Option(help="End this run after so many steps; the next one goes on.")
     ] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, help="On a CPU, processes that share each batch; one a core is quickest.")
+    ] = 1,
     device: Device = None,
 ) -> None:
     """Train the bundled model, or go on where the folder's checkpoint stands.
@@ -43,10 +49,12 @@ def train_pocket(
     """
     from ..device import pick_device
     from ..training.data import Photos
-    from ..training.recipe import Recipe
+    from ..training.recipe import RUNS
     from ..training.train import train
 
-    recipe = Recipe()
+    if run is not None and not 1 <= run <= len(RUNS):
+        raise InvalidInput(f"--run {run} is none of the runs; use 1 to {len(RUNS)}")
+    recipe = RUNS[-1 if run is None else run - 1]
     if pictures is not None:
         last = recipe.stages[-1]
         if pictures < last.batch:
@@ -59,5 +67,5 @@ def train_pocket(
         recipe = replace(recipe, first_picture=first_picture)
     if stop_after is not None and stop_after < 1:
         raise InvalidInput(f"--stop-after {stop_after} is too few; use 1 or more")
-    where = str(pick_device(device))
-    print(train(out, recipe, Photos.read(*photos or []), start=start, device=where, stop_after=stop_after))
+    pack, where = Photos.read(*photos or []), str(pick_device(device))
+    print(train(out, recipe, pack, start=start, device=where, stop_after=stop_after, processes=processes))

@@ -154,16 +154,23 @@ class Batch(NamedTuple):
 
 
 class Batches(Dataset[Batch]):
-    """Item ``step`` is the batch of that step."""
+    """Item ``step`` is the batch of that step, or what one of several processes trains on of it.
 
-    def __init__(self, recipe: Recipe, photos: Photos, first: int = 0) -> None:
+    Args:
+        recipe: of the run.
+        photos: may be empty.
+        first: step of the first item.
+        share: (number, processes): rows ``number``, ``number + processes`` and so on of each batch.
+    """
+
+    def __init__(self, recipe: Recipe, photos: Photos, first: int = 0, share: tuple[int, int] = (0, 1)) -> None:
         last = recipe.first_picture + sum(stage.steps * stage.batch for stage in recipe.stages)
         if recipe.first_picture < 0 or last >= TUNING:
             raise InvalidInput(
                 f"pictures {recipe.first_picture} to {last} do not suit; "
                 f"train on seeds from 0 to {TUNING}, those above are reserved for choosing and scoring"
             )
-        self.recipe, self.photos, self.first = recipe, photos, first
+        self.recipe, self.photos, self.first, self.share = recipe, photos, first, share
 
     def __len__(self) -> int:
         return self.recipe.steps - self.first
@@ -172,10 +179,11 @@ class Batches(Dataset[Batch]):
         step = self.first + item
         stage, within = self.recipe.at(step)
         before = sum(s.steps * s.batch for s in self.recipe.stages[: self.recipe.stages.index(stage)])
-        rng = np.random.default_rng([self.recipe.seed, step])
         pictures, prompts, things = [], [], []
         asked: list[list[Question]] = []
-        for row in range(stage.batch):
+        number, processes = self.share
+        for row in range(number, stage.batch, processes):
+            rng = np.random.default_rng([self.recipe.seed, step, row])
             if self.photos.encoded and rng.random() < self.recipe.photo_share:
                 index = int(rng.integers(len(self.photos.encoded)))
                 pictures.append(self.photos.crop(index, stage.side, rng))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.multiprocessing
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -26,6 +29,9 @@ from .data import Batch, Batches, Photos, vocabulary
 from .recipe import CHROMA, SCHEDULE, STRIDE, TOKENS, UNET, Recipe
 
 CHECKPOINT = "checkpoint.safetensors"
+
+NAMING_TEMPERATURE = 0.1
+"""Of the softmax over the words that a feature may point to."""
 
 
 class Pocket(nn.Module):
@@ -66,6 +72,7 @@ def _loss(pocket: Pocket, alphas: Tensor, batch: Batch, generator: torch.Generat
         torch.autocast(device.type, format_, enabled=format_ is torch.bfloat16),
         _listening(pocket, recipe.grounding, questions) as found,
         _listening(pocket, recipe.gathering) as gathered,
+        _watching(pocket, recipe.naming) as seen,
     ):
         predicted = pocket.unet(signal * latent + sigma * noise, t, prompt).sample
     brightness, chroma = (predicted.float() - velocity).square().split((STRIDE**2, 2 * STRIDE**2), dim=1)
@@ -75,6 +82,8 @@ def _loss(pocket: Pocket, alphas: Tensor, batch: Batch, generator: torch.Generat
         loss += recipe.grounding_weight * torch.stack([_grounding(own, places, alphas[t]) for own in found]).mean()
     if gathered:
         loss += recipe.gathering_weight * torch.stack([_gathering(own, things, alphas[t]) for own in gathered]).mean()
+    if seen:
+        loss += recipe.naming_weight * torch.stack([_naming(own, questions, places, alphas[t]) for own in seen]).mean()
     return loss
 
 
@@ -93,6 +102,23 @@ def _listening(pocket: Pocket, layers: tuple[str, ...], context: Tensor | None =
     modules = {layer.name: layer.module for layer in pocket.taps.attention}
     kind = "attn1" if context is None else "attn2"
     handles = [pocket.unet.get_submodule(f"{modules[name]}.{kind}").register_forward_pre_hook(keep) for name in layers]
+    try:
+        yield maps
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _watching(pocket: Pocket, stages: tuple[str, ...]) -> Iterator[list[Tensor]]:
+    """Keep the features (B, C, h, w) of some transformers as a pass runs."""
+    maps: list[Tensor] = []
+
+    def keep(_module: Any, _inputs: Any, output: tuple[Tensor, ...]) -> None:
+        maps.append(output[0])
+
+    modules = {tap.name: tap.module for tap in pocket.taps.features}
+    handles = [pocket.unet.get_submodule(modules[name]).register_forward_hook(keep) for name in stages]
     try:
         yield maps
     finally:
@@ -142,6 +168,25 @@ def _gathering(attention: Tensor, things: Tensor, visibility: Tensor) -> Tensor:
     return -(weight * kept.log()).sum() / weight.sum().clamp(min=1e-6)
 
 
+def _naming(features: Tensor, words: Tensor, places: Tensor, visibility: Tensor) -> Tensor:
+    """How far the features of cells point from the words for what the cells show, and to others (after GLIP, Li et al.,
+    CVPR 2022).
+
+    Args:
+        features: (B, C, side, side).
+        words: (B, tokens, C) of the questions.
+        places: (B, tokens, PLACES, PLACES), share of each cell that shows what a token names.
+        visibility: (B,) weight of each row: how much of the picture the noise leaves.
+    """
+    share = F.adaptive_avg_pool2d(places, features.shape[-1]).flatten(2)
+    named = (share.sum(dim=2) > 0.5)[..., None]
+    wanted = named * share / share.sum(dim=2, keepdim=True).clamp(min=1e-6)
+    cosines = F.normalize(words.float(), dim=2) @ F.normalize(features.float().flatten(2), dim=1)
+    weight = visibility[:, None, None] * wanted
+    chosen = (cosines / NAMING_TEMPERATURE).masked_fill(~named, -1e4).log_softmax(dim=1)
+    return -(weight * chosen).sum() / weight.sum().clamp(min=1e-6)
+
+
 @torch.no_grad()
 def sample(pocket: Pocket, captions: list[str], side: int, *, steps: int = 25, seed: int = 0) -> Tensor:
     """Paint captions: (N, 3, side, side) in [0, 1]."""
@@ -174,6 +219,32 @@ def _restore_optimiser(optimiser: torch.optim.Optimizer, saved: dict[str, Tensor
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What `train` was asked for."""
+
+    folder: Path
+    recipe: Recipe
+    photos: Photos
+    start: Path | None
+    device: str
+    checkpoint_every: int
+    stop_after: int | None
+    progress: bool
+    processes: int
+
+
+@dataclass(frozen=True)
+class _State:
+    """Where a run stands: its model, the averaged one, the optimiser, steps done, and what tells it from other runs."""
+
+    pocket: Pocket
+    average: Pocket
+    optimiser: torch.optim.Optimizer
+    first: int
+    identity: str
+
+
 def train(
     folder: Path,
     recipe: Recipe,
@@ -184,6 +255,7 @@ def train(
     checkpoint_every: int = 250,
     stop_after: int | None = None,
     progress: bool = True,
+    processes: int = 1,
 ) -> Path:
     """Train, or go on training from the folder's checkpoint, and export the averaged weights.
 
@@ -197,70 +269,120 @@ def train(
         checkpoint_every: steps between checkpoints.
         stop_after: end this slice after so many steps; None runs to the end.
         progress: show a progress bar on stderr.
+        processes: on a CPU, how many processes share each batch, each on its part of the cores; one a core is quickest.
+            The batches stay the same, but noise is drawn, and words are weighed, within each part: the weights differ
+            with the number.
 
     Returns:
         The folder with the exported model, in the layout of a Stable Diffusion folder.
 
     Raises:
-        InvalidInput: if the folder holds a checkpoint of another recipe or vocabulary, or the weights to start from are
-            of another architecture.
+        InvalidInput: if the folder holds a checkpoint of another recipe, vocabulary or number of processes, the weights
+            to start from are of another architecture, or the batches cannot be shared by so many processes.
     """
-    from safetensors import SafetensorError, safe_open
-    from safetensors.torch import load_file
-    from torch.utils.data import DataLoader
-    from tqdm import tqdm
-
     if folder.exists() and not folder.is_dir():
         raise InvalidInput(f"{folder} is a file; give a folder")
+    if processes < 1 or any(stage.batch % processes for stage in recipe.stages):
+        batches = ", ".join(str(stage.batch) for stage in recipe.stages)
+        raise InvalidInput(f"{processes} processes cannot share batches of {batches} equally; use a divisor")
+    if processes > 1 and torch.device(device).type != "cpu":
+        raise InvalidInput(f"{processes} processes are for a CPU, not for {device}; use one")
     check_writable(folder)
-    words = vocabulary(photos, zoned=recipe.zone_share > 0)
+    Batches(recipe, photos)  # refuses seeds that are reserved before anything is written
+    run = _Run(folder, recipe, photos, start, device, checkpoint_every, stop_after, progress, processes)
+    state = _load(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    if processes == 1:
+        _train(run, state)
+    else:
+        torch.multiprocessing.spawn(_join, (run, _free_port()), nprocs=processes)
+    return folder / "export"
+
+
+def _load(run: _Run) -> _State:
+    """From the folder's checkpoint, or where a new run begins."""
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load_file
+
+    recipe, path = run.recipe, run.folder / CHECKPOINT
+    words = vocabulary(run.photos, zoned=recipe.zone_share > 0)
     facts = {
         "recipe": asdict(recipe),
         "words": words,
-        "photos": photos.digest(),
+        "photos": run.photos.digest(),
         "unet": UNET,
         "pixels": [STRIDE, CHROMA],
+        "processes": run.processes,
     }
-    Batches(recipe, photos)  # refuses seeds that are reserved before anything is written
     torch.manual_seed(recipe.seed)
     pocket = Pocket(words)
-    if start is not None:
-        facts["start"] = _start_from(pocket, start)
-    pocket = pocket.to(device)
+    if run.start is not None:
+        facts["start"] = _start_from(pocket, run.start)
+    pocket = pocket.to(run.device)
     identity = json.dumps(facts, sort_keys=True)
-    average = Pocket(words).to(device).requires_grad_(False)
+    average = Pocket(words).to(run.device).requires_grad_(False)
     average.load_state_dict(pocket.state_dict())
     optimiser = torch.optim.AdamW(pocket.parameters(), lr=1.0, weight_decay=recipe.weight_decay, fused=True)
     first = 0
-    if (folder / CHECKPOINT).exists():
+    if path.exists():
         try:
-            with safe_open(folder / CHECKPOINT, "pt") as handle:
+            with safe_open(path, "pt") as handle:
                 meta = handle.metadata() or {}
-            state = load_file(folder / CHECKPOINT, device=device)
+            state = load_file(path, device=run.device)
         except (OSError, SafetensorError) as error:
-            raise UnreadableFile(f"{folder / CHECKPOINT} is damaged ({error}); delete it to start anew") from None
+            raise UnreadableFile(f"{path} is damaged ({error}); delete it to start anew") from None
         if meta.get("identity") != identity:
-            raise InvalidInput(f"{folder} holds a checkpoint of another recipe; choose another folder or delete it")
+            raise InvalidInput(f"{run.folder} holds a checkpoint of another recipe; choose another folder or delete it")
         first = int(meta["step"])
         pocket.load_state_dict({k[6:]: v for k, v in state.items() if k.startswith("model.")})
         average.load_state_dict({k[4:]: v for k, v in state.items() if k.startswith("ema.")})
         _restore_optimiser(optimiser, {k: v for k, v in state.items() if k.startswith("adam.")})
+    return _State(pocket, average, optimiser, first, identity)
 
+
+def _free_port() -> int:
+    """On this machine, for processes to meet."""
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        return int(door.getsockname()[1])
+
+
+def _join(number: int, run: _Run, port: int) -> None:
+    """Train as one of several processes of this machine."""
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // run.processes))
+    meeting = f"tcp://127.0.0.1:{port}"
+    torch.distributed.init_process_group("gloo", init_method=meeting, rank=number, world_size=run.processes)
+    try:
+        _train(run, _load(run), number)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def _train(run: _Run, state: _State, number: int = 0) -> None:
+    """The steps of this slice; the first process also writes."""
     from diffusers import DDPMScheduler
+    from torch.utils.data import DataLoader
+    from tqdm import tqdm
 
-    alphas = DDPMScheduler(**SCHEDULE).alphas_cumprod.to(device)
-    last = recipe.steps if stop_after is None else min(recipe.steps, first + stop_after)
-    folder.mkdir(parents=True, exist_ok=True)
-    loader = DataLoader(Batches(recipe, photos, first), batch_size=None, num_workers=1, prefetch_factor=4)
-    bar = tqdm(total=recipe.steps, initial=first, unit="step", disable=not progress)
-    running = 0.0
+    recipe, pocket, average, optimiser, first = run.recipe, state.pocket, state.average, state.optimiser, state.first
+    alphas = DDPMScheduler(**SCHEDULE).alphas_cumprod.to(run.device)
+    last = recipe.steps if run.stop_after is None else min(recipe.steps, first + run.stop_after)
+    batches = Batches(recipe, run.photos, first, (number, run.processes))
+    drawers = 1 if torch.device(run.device).type == "cpu" else max(1, (os.cpu_count() or 1) - 1)
+    loader = DataLoader(batches, batch_size=None, num_workers=drawers, prefetch_factor=4, worker_init_fn=_draw_alone)
+    bar = tqdm(total=recipe.steps, initial=first, unit="step", disable=number > 0 or not run.progress)
+    running, parent = 0.0, torch.multiprocessing.parent_process() if run.processes > 1 else None
     for step, batch in zip(range(first, last), loader, strict=False):
+        if parent is not None and not parent.is_alive():
+            break  # whoever started this run was killed
         side = batch.pictures.shape[-1]
-        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+        generator = torch.Generator().manual_seed((recipe.seed * 1_000_003 + step) * run.processes + number)
         for group in optimiser.param_groups:
             group["lr"] = _rate(recipe, step)
         loss = _loss(pocket, alphas, batch, generator, recipe)
         loss.backward()
+        if run.processes > 1:
+            _share_gradients(pocket, run.processes)
         nn.utils.clip_grad_norm_(pocket.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad()
@@ -270,16 +392,34 @@ def train(
         bar.update()
         bar.set_postfix(loss=f"{running:.4f}", side=side)
         done = step + 1
-        if done % checkpoint_every == 0 or done == last:
-            state = {f"model.{k}": v for k, v in pocket.state_dict().items()}
-            state |= {f"ema.{k}": v for k, v in average.state_dict().items()} | _optimiser_state(optimiser)
-            save_tensors(state, folder / CHECKPOINT, {"identity": identity, "step": str(done)})
-            with (folder / "log.jsonl").open("a") as log:
+        if number == 0 and (done % run.checkpoint_every == 0 or done == last):
+            tensors = {f"model.{k}": v for k, v in pocket.state_dict().items()}
+            tensors |= {f"ema.{k}": v for k, v in average.state_dict().items()} | _optimiser_state(optimiser)
+            save_tensors(tensors, run.folder / CHECKPOINT, {"identity": state.identity, "step": str(done)})
+            with (run.folder / "log.jsonl").open("a") as log:
                 log.write(json.dumps({"step": done, "loss": round(running, 5), "side": side}) + "\n")
-        if done % (4 * checkpoint_every) == 0 or done == last:
-            _save_samples(average, folder / f"samples_{done:06d}.png", side)
+        if number == 0 and (done % (4 * run.checkpoint_every) == 0 or done == last):
+            _save_samples(average, run.folder / f"samples_{done:06d}.png", side)
     bar.close()
-    return export(average, folder / "export")
+    if number == 0 and (parent is None or parent.is_alive()):
+        export(average, run.folder / "export")
+
+
+def _draw_alone(_: int) -> None:
+    """Leave the cores to the training."""
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def _share_gradients(pocket: Pocket, processes: int) -> None:
+    """Give every process the mean of all."""
+    gradients = [parameter.grad for parameter in pocket.parameters() if parameter.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    torch.distributed.all_reduce(flat)
+    pieces = flat.div_(processes).split([gradient.numel() for gradient in gradients])
+    for gradient, piece in zip(gradients, pieces, strict=True):
+        gradient.copy_(piece.view_as(gradient))
 
 
 def _start_from(pocket: Pocket, folder: Path) -> str:
