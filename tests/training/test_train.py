@@ -243,7 +243,8 @@ def test_what_was_trained_can_be_read(tmp_path, photos, rng):
 
 def test_training_learns(tmp_path):
     steps = 60
-    recipe = Recipe(stages=(Stage(32, 8, 8 * steps, (2e-3, 2e-3)),), warmup=5)
+    stages = (Stage(32, 8, 8 * steps, (2e-3, 2e-3)),)
+    recipe = Recipe(stages, questions=1, zone_share=0.0, gathering=(), naming=(), warmup=5)
     train(tmp_path, recipe, Photos(), checkpoint_every=5, progress=False)
     losses = [json.loads(line)["loss"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert losses[-1] < 0.85 * losses[0]

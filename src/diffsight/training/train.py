@@ -369,7 +369,7 @@ def _train(run: _Run, state: _State, number: int = 0) -> None:
     last = recipe.steps if run.stop_after is None else min(recipe.steps, first + run.stop_after)
     batches = Batches(recipe, run.photos, first, (number, run.processes))
     drawers = 1 if torch.device(run.device).type == "cpu" else max(1, (os.cpu_count() or 1) - 1)
-    loader = DataLoader(batches, batch_size=None, num_workers=drawers, prefetch_factor=4, worker_init_fn=_draw_alone)
+    loader = DataLoader(batches, batch_size=None, num_workers=drawers, prefetch_factor=4)
     bar = tqdm(total=recipe.steps, initial=first, unit="step", disable=number > 0 or not run.progress)
     running, parent = 0.0, torch.multiprocessing.parent_process() if run.processes > 1 else None
     for step, batch in zip(range(first, last), loader, strict=False):
@@ -403,13 +403,6 @@ def _train(run: _Run, state: _State, number: int = 0) -> None:
     bar.close()
     if number == 0 and (parent is None or parent.is_alive()):
         export(average, run.folder / "export")
-
-
-def _draw_alone(_: int) -> None:
-    """Leave the cores to the training."""
-    import cv2
-
-    cv2.setNumThreads(1)
 
 
 def _share_gradients(pocket: Pocket, processes: int) -> None:
