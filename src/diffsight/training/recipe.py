@@ -177,5 +177,5 @@ _FIRST = replace(
 RUNS = (_FIRST, _SECOND, Recipe())
 """The runs after those of the bundled weights, each from the last one's weights; the first two ended after 500 steps.
 
-``next/README.md`` says what they led to.
+``docs/pocket_next.md`` says what they led to.
 """
