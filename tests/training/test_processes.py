@@ -4,8 +4,10 @@ import torch
 from safetensors.torch import load_file
 
 from diffsight.training.data import Batches, Photos, vocabulary
+from diffsight.training.lessons import training_loss
+from diffsight.training.pocket import Pocket
 from diffsight.training.recipe import SCHEDULE, Recipe, Stage
-from diffsight.training.train import CHECKPOINT, Pocket, _loss, train
+from diffsight.training.train import CHECKPOINT, train
 
 RECIPE = Recipe(stages=(Stage(32, 4, 12, (1e-3, 1e-3)),), warmup=2)
 
@@ -20,7 +22,7 @@ def test_processes_step_by_the_mean_of_their_gradients(tmp_path):
     alphas = DDPMScheduler(**SCHEDULE).alphas_cumprod
     for number in range(2):
         batch, generator = Batches(RECIPE, Photos(), share=(number, 2))[0], torch.Generator().manual_seed(number)
-        (_loss(pocket, alphas, batch, generator, RECIPE) / 2).backward()
+        (training_loss(pocket, alphas, batch, generator, RECIPE) / 2).backward()
     torch.nn.utils.clip_grad_norm_(pocket.parameters(), 1.0)
     wanted = torch.cat([own.grad.flatten() for own in pocket.parameters()])
     found = torch.cat([momenta[f"adam.{i}.exp_avg"].flatten() for i in range(len(list(pocket.parameters())))])

@@ -4,12 +4,10 @@ import io
 import json
 import tarfile
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
 from diffsight.backbones.registry import load
@@ -28,8 +26,9 @@ from diffsight.training.data import (
     _things,
     vocabulary,
 )
+from diffsight.training.pocket import Pocket, start_from
 from diffsight.training.recipe import Recipe, Stage
-from diffsight.training.train import CHECKPOINT, Pocket, _gathering, _grounding, _naming, _start_from, train
+from diffsight.training.train import CHECKPOINT, train
 from diffsight.world import categories, make_scene
 from diffsight.world.zones import zone_masks
 
@@ -137,53 +136,6 @@ def test_things_are_told_apart():
     things = _things(scene)
     assert things.shape == (PLACES, PLACES)
     assert set(np.unique(things)) == set(range(4)) | ({4} if (scene.instances == 255).any() else set())
-
-
-def test_gathering_is_least_where_attention_stays_within_things():
-    things = torch.zeros(2, 16, 16, dtype=torch.long)
-    things[0, :8] = 1
-    things[1] = -1
-    inside = (things[0].flatten()[:, None] == things[0].flatten()).float() / 128
-    visible = torch.ones(2)
-    good, even, bad = (
-        float(_gathering(a.expand(2, 256, 256), things, visible))
-        for a in (inside, torch.full((256, 256), 1 / 256), 1 / 128 - inside)
-    )
-    assert good == pytest.approx(0, abs=1e-6)
-    assert even == pytest.approx(np.log(2), abs=1e-6)
-    assert bad > 5
-    assert float(_gathering(inside.expand(1, 256, 256), things[1:], visible[1:])) == 0
-
-
-def test_grounding_is_least_where_tokens_attend_to_their_parts():
-    places = torch.zeros(1, 4, 16, 16)
-    places[0, 1, :8], places[0, 2, 8:] = 1, 1
-    visible = torch.ones(1)
-    right, wrong = torch.full((1, 4, 256), 1e-3), torch.full((1, 4, 256), 1e-3)
-    right[0, 1, :128] = right[0, 2, 128:] = wrong[0, 2, :128] = wrong[0, 1, 128:] = 1
-    good, even, bad = (
-        float(_grounding((a / a.sum(dim=1, keepdim=True)).transpose(1, 2), places, visible))
-        for a in (right, torch.ones(1, 4, 256), wrong)
-    )
-    assert good < 0.02
-    assert good < even < bad
-    assert float(_grounding(torch.full((1, 256, 4), 0.25), torch.zeros(1, 4, 16, 16), visible)) == 0
-
-
-def test_naming_weighs_every_cell_of_what_is_named():
-    generator = torch.Generator().manual_seed(0)
-    features, words = torch.randn(2, 6, 4, 4, generator=generator), torch.randn(2, 5, 6, generator=generator)
-    places = torch.zeros(2, 5, 16, 16)
-    places[0, 1, :8], places[0, 3, 8:12] = 1, 1
-    visible = torch.tensor([0.5, 1.0])
-    losses = []
-    for token, rows in ((1, range(2)), (3, range(2, 3))):
-        for cell in product(rows, range(4)):
-            cosines = [F.cosine_similarity(words[0, t], features[0, :, *cell], dim=0) / 0.1 for t in (1, 3)]
-            losses.append(-torch.stack(cosines).log_softmax(dim=0)[(1, 3).index(token)] / (4 * len(rows)))
-    found = _naming(features, words, places, visible)
-    torch.testing.assert_close(found, torch.stack(losses).sum() / 2)
-    assert float(_naming(features, words, torch.zeros_like(places), visible)) == 0
 
 
 def test_captions_are_thinned_and_sometimes_empty():
@@ -295,7 +247,7 @@ def test_a_run_starts_from_another_ones_weights(tmp_path, photos):
     first = train(tmp_path / "a", TINY, photos, stop_after=1, progress=False)
     later = replace(TINY, first_picture=24)
     pocket = Pocket(vocabulary(Photos()))  # without the photos' words
-    _start_from(pocket, first)
+    start_from(pocket, first)
     saved = load(first, device="cpu", dtype="float32")
     for name, value in saved.unet.state_dict().items():
         assert torch.equal(pocket.unet.state_dict()[name], value)

@@ -32,9 +32,6 @@ def train_pocket(
     first_picture: Annotated[
         int | None, typer.Option(help="Seed of the first world picture: where the weights started from ended.")
     ] = None,
-    run: Annotated[
-        int | None, typer.Option(help="Which of the runs after the bundled weights; the last if left out.")
-    ] = None,
     stop_after: Annotated[
         int | None, typer.Option(help="End this run after so many steps; the next one goes on.")
     ] = None,
@@ -49,12 +46,10 @@ def train_pocket(
     """
     from ..device import pick_device
     from ..training.data import Photos
-    from ..training.recipe import RUNS
+    from ..training.recipe import Recipe
     from ..training.train import train
 
-    if run is not None and not 1 <= run <= len(RUNS):
-        raise InvalidInput(f"--run {run} is none of the runs; use 1 to {len(RUNS)}")
-    recipe = RUNS[-1 if run is None else run - 1]
+    recipe = Recipe()
     if pictures is not None:
         last = recipe.stages[-1]
         if pictures < last.batch:
