@@ -204,7 +204,7 @@ def capture(which: str) -> dict[str, Any]:
     def forward() -> None:
         outputs[:] = [unet(latent, 300, context).sample]
 
-    taps = Taps(self_attention=table.attention_groups)
+    taps = Taps(self_attention=table.attention_groups())
 
     def captured() -> Any:
         return run_tapped(unet, table, taps, forward, stop=False)

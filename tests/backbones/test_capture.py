@@ -94,8 +94,8 @@ def test_attention_equals_the_formula(unet):
 def test_joined_layers_give_their_average(unet):
     latent, context = inputs(8, 8)
     table = unet_taps(unet, 8)
-    assert [name.count("+") + 1 for name in table.attention_groups] == [5, 5, 5, 1]
-    group = table.attention_groups[1]
+    assert [name.count("+") + 1 for name in table.attention_groups()] == [5, 5, 5, 1]
+    group = table.attention_groups()[1]
     alone = tuple(group.split("+"))
     taps = Taps(self_attention=(*alone, group), cross_attention=(*alone, group))
     got = run_tapped(unet, table, taps, lambda: unet(latent, 100, context))

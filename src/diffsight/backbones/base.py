@@ -41,11 +41,11 @@ class TapTable:
     features: tuple[Tap, ...]
     attention: tuple[Tap, ...]
 
-    @property
-    def attention_groups(self) -> tuple[str, ...]:
-        """The attention layers joined by size, finest first, as ``Taps`` take them."""
-        strides = sorted({tap.stride for tap in self.attention})
-        return tuple(AND.join(tap.name for tap in self.attention if tap.stride == stride) for stride in strides)
+    def attention_groups(self, layers: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Some attention layers, or all if none is named, joined by size, finest first, as ``Taps`` take them."""
+        chosen = [tap for tap in self.attention if tap.name in layers or not layers]
+        strides = sorted({tap.stride for tap in chosen})
+        return tuple(AND.join(tap.name for tap in chosen if tap.stride == stride) for stride in strides)
 
     def check(self, taps: Taps) -> None:
         """Refuse names that the table does not hold.
@@ -129,7 +129,8 @@ class Card:
         parameters: of all parts that are loaded, in millions.
         source: which network it is, or ``bundled``; where its weights can be had stands in ``weights``.
         tasks: default settings for each task.
-        merge_threshold: distance (nats) below which DiffSeg merges this model's attention maps.
+        merge_layers: attention layers whose maps DiffSeg merges; all if empty, as in the paper.
+        merge_threshold: distance (nats) below which it merges them.
         cut_threshold: cost below which DiffCut cuts this model's features.
         prompt: settings of prompt matching in which this model differs from the paper's, by name.
         track: settings of label propagation in which this model differs from the paper's for Stable Diffusion, by name.
@@ -145,6 +146,7 @@ class Card:
     parameters: float
     source: str
     tasks: dict[Task, ReadSettings] = field(repr=False)
+    merge_layers: tuple[str, ...] = ()
     merge_threshold: float = 1.1
     cut_threshold: float = 0.2
     prompt: dict[str, Any] = field(default_factory=dict, repr=False)

@@ -180,7 +180,7 @@ class Segmenter:
         settings = replace(self.reading, size=self._input_size(picture))
         if self.settings.of == "features":
             return Prepared(picture, self.probe.read([picture], settings, Taps((settings.stage,)))[0], None)
-        groups = self.backbone.taps.attention_groups
+        groups = self.backbone.taps.attention_groups(self.backbone.card.merge_layers)
         grids = [self._grid(name, settings.size) for name in groups]
         layers = [name.count(AND) + 1 for name in groups]
         weights = level_weights(grids, layers, "repo")
@@ -279,7 +279,7 @@ class Segmenter:
             words: from ``words``.
         """
         settings = replace(self.reading, size=prepared.reading.fit.network, prompt=words.prompt)
-        groups = self.backbone.taps.attention_groups
+        groups = self.backbone.taps.attention_groups()
         reading = self.probe.read([prepared.picture], settings, Taps(cross_attention=groups))[0]
         levels = [(reading.cross_attention(name), self._grid(name, settings.size)) for name in groups]
         return word_maps(levels, words.tokens, self._grid(groups[0], settings.size))
