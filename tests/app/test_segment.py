@@ -40,7 +40,7 @@ def truth():
 @pytest.fixture(scope="module")
 def large(desk, tmp_path_factory):
     """The example as a visitor may send it: larger than it is read."""
-    path = tmp_path_factory.mktemp("photos") / "boat.png"
+    path = tmp_path_factory.mktemp("photos") / "butterfly.png"
     seed, height, width = EXAMPLE
     Image.fromarray(make_scene(seed, height, width).image).resize((width * 3, height * 3)).save(path)
     return desk.choose(desk.start(), str(path))
@@ -52,8 +52,8 @@ def test_the_parts_of_the_example_are_its_true_ones(ready, truth):
 
 
 def test_the_parts_of_the_example_have_their_true_names(ready, truth):
-    """Measured: boat 77.7, the black ground 96.7."""
-    for value, name in enumerate(("black", "boat")):
+    """Measured: butterfly 77.7, the black ground 96.7."""
+    for value, name in enumerate(("black", "butterfly")):
         called = np.isin(ready.found.labels, [i for i, own in enumerate(ready.found.names) if own == name])
         there = truth >= 0
         both, either = (called & (truth == value) & there).sum(), ((called | (truth == value)) & there).sum()
@@ -119,9 +119,9 @@ def test_what_visitors_write_is_not_taken_for_markup(ready):
 
 
 def test_names_come_and_go(desk, ready):
-    named = desk.name(ready, " Flag,boat ,, flag")
-    assert set(named.found.names) <= {"flag", "boat"}
-    assert named.names.words == ("flag", "boat")
+    named = desk.name(ready, " Flag,butterfly ,, flag")
+    assert set(named.found.names) <= {"flag", "butterfly"}
+    assert named.names.words == ("flag", "butterfly")
     assert desk.name(named, " , ").found.names == ()
 
 
@@ -129,22 +129,22 @@ def test_names_stay_for_the_next_photo(desk, ready, tmp_path):
     seed, height, width = EXAMPLE
     Image.fromarray(make_scene(seed + 9, height, width).image).save(tmp_path / "next.png")
     after = desk.choose(desk.cut(ready, "diffseg", 70), str(tmp_path / "next.png"))
-    assert set(after.found.names) <= {"boat", "black"}
+    assert set(after.found.names) <= {"butterfly", "black"}
     assert after.found.names
     assert after.levels["diffseg"] == 70
     assert not (after.heard == ready.heard).all()
 
 
 def test_where_the_model_looks(desk, ready):
-    """From within the boat at the boat, and the cross is where the click was."""
+    """From within the butterfly at the butterfly, and the cross is where the click was."""
     height, width = ready.photo.picture.size
     looked = desk.look(desk.take_clicks(ready, "look"), (0.45, 0.55))
     assert looked.spot == (0.45 * width, 0.55 * height)
     heat = np.asarray(desk.picture(looked)).astype(int)
     photo = np.asarray(desk.picture(ready))
     assert photo.shape[:2] == (height, width)
-    boat = np.array(Image.fromarray(ready.found.labels == 1).resize(heat.shape[1::-1])).astype(bool)
-    assert heat.sum(axis=2)[boat].mean() > 1.5 * heat.sum(axis=2)[~boat].mean()
+    butterfly = np.array(Image.fromarray(ready.found.labels == 1).resize(heat.shape[1::-1])).astype(bool)
+    assert heat.sum(axis=2)[butterfly].mean() > 1.5 * heat.sum(axis=2)[~butterfly].mean()
     x, y = round(0.45 * heat.shape[1]), round(0.55 * heat.shape[0])
     assert heat[y, x + 5].min() > 240  # the white of the cross
     assert desk.take_clicks(looked, "part").spot is None
@@ -173,9 +173,9 @@ def test_what_is_wrong_is_said(desk, ready, tmp_path):
         with pytest.raises(InvalidInput, match="no photo yet"):
             action(desk.start())
     with pytest.raises(InvalidInput, match="does not know the word 'zebu'"):
-        desk.name(ready, "boat, zebu")
+        desk.name(ready, "butterfly, zebu")
     with pytest.raises(InvalidInput, match=f"{MAX_NAMES + 1} names are too many"):
-        desk.name(ready, "boat," * (MAX_NAMES + 1))
+        desk.name(ready, "butterfly," * (MAX_NAMES + 1))
     with pytest.raises(InvalidInput, match="outside the photo"):
         desk.look(ready, (1.5, 0.5))
     (tmp_path / "notes.txt").write_text("no photo")

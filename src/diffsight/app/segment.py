@@ -32,10 +32,10 @@ from .models import Models
 from .pictures import encode, reduced
 from .uploads import open_upload
 
-EXAMPLE = (RESERVED + 777_071, 384, 512)
+EXAMPLE = (RESERVED + 777_508, 384, 512)
 """Seed, height and width of the picture that is built in."""
 
-EXAMPLE_NAMES = "boat, black"
+EXAMPLE_NAMES = "butterfly, black"
 """What it shows, and the colour that it stands on."""
 
 DETAIL = 50.0

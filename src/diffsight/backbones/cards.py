@@ -8,10 +8,10 @@ from ..grid import FitKind, Size
 from .base import Card, ReadSettings, Task, clean_settings
 
 POCKET_TASKS: dict[Task, ReadSettings] = {
-    "semantic": ReadSettings(stage="up1.a0", timestep=20, ensemble=2, size=(96, 96)),
-    "geometric": ReadSettings(stage="up1", timestep=5, ensemble=4, size=(128, 128)),
-    "temporal": ReadSettings(stage="up1", timestep=20, ensemble=2, size=(96, 96)),
-    "segmentation": ReadSettings(stage="up1.a0", timestep=20, ensemble=1, size=(96, 96), noise=False),
+    "semantic": ReadSettings(stage="up1.a0", timestep=20, ensemble=1, size=(96, 96), noise=False),
+    "geometric": ReadSettings(stage="up1", timestep=5, ensemble=1, size=(128, 128), noise=False),
+    "temporal": ReadSettings(stage="up1", timestep=20, ensemble=1, size=(128, 128), noise=False),
+    "segmentation": ReadSettings(stage="up1.a0", timestep=20, ensemble=1, size=(128, 128), noise=False),
 }
 
 
@@ -75,7 +75,8 @@ POCKET = Card(
     parameters=16.6,
     source="bundled",
     tasks=POCKET_TASKS,
-    merge_threshold=0.2,
+    merge_layers=("up1.a1",),
+    merge_threshold=0.05,
     prompt={"fit_timestep": 20, "read_timestep": 20, "steps": 40, "rate": 0.02, "crops": 8},
     track={"radius": 12, "temperature": 0.07},
     refine={"window": 3, "temperature": 0.05},

@@ -61,8 +61,7 @@ class Recipe:
 
 SD_DINO = ReadSettings("up2.a1", timestep=50, ensemble=1, size=(960, 960), fit="pad")
 DINO = Part("dinov2-b", CARDS["dinov2-b"].tasks["semantic"])
-POCKET = replace(CARDS["pocket"].tasks["semantic"], ensemble=1, noise=False)
-"""Without noise pocket matches better than the mean of its draws, in one pass."""
+POCKET = CARDS["pocket"].tasks["semantic"]
 
 RECIPES: dict[str, Recipe] = {
     "sd+dino": Recipe(
@@ -83,10 +82,6 @@ RECIPES: dict[str, Recipe] = {
         ("semantic", "geometric", "temporal"),
     ),
     "pocket+": Recipe(
-        "the bundled model, two clean passes: what shows at 96 px and, finer, at 128 px",
-        (Part("pocket", POCKET), Part("pocket", replace(POCKET, stage="up0", size=(128, 128)))),
-    ),
-    "pocket-fast": Recipe(
         "the bundled model, two stages of one clean pass",
         (Part("pocket", POCKET, ("up1.a0", "up0"), even=True),),
     ),

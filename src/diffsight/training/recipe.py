@@ -93,8 +93,11 @@ class Recipe:
         seed: of weights, noise, timesteps and captions.
     """
 
-    stages: tuple[Stage, ...] = (Stage(side=96, batch=16, pictures=20_000, rate=(5e-4, 1e-5)),)
-    first_picture: int = 168_320
+    stages: tuple[Stage, ...] = (
+        Stage(side=64, batch=16, pictures=15_360, rate=(6e-4, 5e-4)),
+        Stage(side=96, batch=16, pictures=20_800, rate=(5e-4, 1e-5)),
+    )
+    first_picture: int = 128_800
     photo_share: float = 0.08
     backdrop_share: float = 0.25
     veil_share: float = 0.25

@@ -55,7 +55,7 @@ def test_parts_of_the_example(visitor, tmp_path):
     labels = np.asarray(Image.open(download(visitor, tmp_path, "labels.png", "labels")))
     assert mask_score([(labels, np.where(truth == 255, -1, truth))], 2).miou_present > 75
     told = json.loads(download(visitor, tmp_path, "parts.json", "parts").read_text())
-    assert [one["name"] for one in told["segments"]] == ["black", "boat", "black"]
+    assert [one["name"] for one in told["segments"]] == ["black", "butterfly", "black"]
     assert Image.open(download(visitor, tmp_path, "overlay.png", "overlay")).size == (640, 480)
 
     for part in (1, 0):
@@ -93,11 +93,11 @@ def test_names(visitor):
     called = "[...document.querySelectorAll('#segment-stage text')].map(t => t.textContent).join()"
     write = "(f => { f.value = '%s'; f.dispatchEvent(new Event('input', {bubbles: true})) })"
     write += "(document.querySelector('#segment-names textarea, #segment-names input'))"
-    assert visitor.value(called) == "black,boat,black"
+    assert visitor.value(called) == "black,butterfly,black"
     visitor.value(write % "flag, black")
     visitor.press("#segment-name")
     visitor.wait(f"{called} == 'black,black,flag'")
-    visitor.value(write % "boat, zebu")
+    visitor.value(write % "butterfly, zebu")
     visitor.press("#segment-name")
     visitor.wait("document.body.innerText.includes(\"does not know the word 'zebu'\")")
     assert visitor.value(called) == "black,black,flag"
@@ -133,9 +133,9 @@ def test_where_the_model_looks(visitor):
 def test_a_visit(browser, other, tmp_path):
     assert browser.value(STATUS) == "Choose a photo, or try the example."
     seed, height, width = EXAMPLE
-    Image.fromarray(make_scene(seed, height, width).image).resize((1536, 1152)).save(tmp_path / "boat.png")
+    Image.fromarray(make_scene(seed, height, width).image).resize((1536, 1152)).save(tmp_path / "butterfly.png")
     field = "#tab-segment input[type=file], [id*=segment] input[type=file]"
-    browser.upload(field, tmp_path / "boat.png")
+    browser.upload(field, tmp_path / "butterfly.png")
     browser.wait(f"{PARTS} > 0")
     browser.wait("document.querySelector('#segment-stage img').naturalWidth == 1024")
     assert Image.open(download(browser, tmp_path, "labels.png", "labels")).size == (1536, 1152)
