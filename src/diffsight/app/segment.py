@@ -41,7 +41,7 @@ EXAMPLE_NAMES = "butterfly, black"
 DETAIL = 50.0
 """Where the slider of a threshold stands for the model's own."""
 
-REACH: dict[Solver, float] = {"diffseg": 5.0, "ncut": 3.0}
+REACH: dict[Solver, float] = {"diffseg": 20.0, "ncut": 3.0}
 """How many times the model's own threshold the slider reaches at its coarse end; at its fine end, what part of it."""
 
 COUNTS = (2, 20)

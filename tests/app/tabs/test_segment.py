@@ -68,10 +68,10 @@ def test_parts_of_the_example(visitor, tmp_path):
 
 def test_fewer_and_more(visitor):
     slide(visitor, "diffseg", 80)
-    visitor.wait(f"{STATUS}.includes('(threshold 0.0761)') && {STATUS}.startsWith({PARTS} + ' parts')")
+    visitor.wait(f"{STATUS}.includes('(threshold 0.00829)') && {STATUS}.startsWith({PARTS} + ' parts')")
     assert visitor.value(PARTS) > 3
     slide(visitor, "diffseg", 10)
-    visitor.wait(f"{STATUS}.includes('(threshold 0.725)') && {STATUS}.startsWith({PARTS} + ' parts')")
+    visitor.wait(f"{STATUS}.includes('(threshold 0.549)') && {STATUS}.startsWith({PARTS} + ' parts')")
     assert visitor.value(PARTS) < 3
     visitor.press("#segment-solver input[value=kmeans]")
     visitor.wait(f"{STATUS}.includes('6 parts.') && {PARTS} == 6")
@@ -83,7 +83,7 @@ def test_fewer_and_more(visitor):
 def test_of_a_slide_the_end_is_shown(visitor):
     asked = len(visitor.asked)
     slide(visitor, "diffseg", *range(51, 81))
-    visitor.wait(f"{STATUS}.includes('threshold 0.0761')")
+    visitor.wait(f"{STATUS}.includes('threshold 0.00829')")
     visitor.wait("document.querySelector('#segment-diffseg input[type=range]').value == 80")
     cuts = [url for url in visitor.asked[asked:] if "queue/join" in url]
     assert 1 <= len(cuts) <= 5  # of 30 places
@@ -96,7 +96,7 @@ def test_names(visitor):
     assert visitor.value(called) == "black,butterfly,black"
     visitor.value(write % "flag, black")
     visitor.press("#segment-name")
-    visitor.wait(f"{called} == 'black,black,flag'")
+    visitor.wait(f"{called} == 'black,flag,black'")
     visitor.value(write % "butterfly, zebu")
     visitor.press("#segment-name")
     visitor.wait("document.body.innerText.includes(\"does not know the word 'zebu'\")")
