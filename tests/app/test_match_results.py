@@ -24,7 +24,7 @@ def desk(tmp_path_factory):
 @pytest.fixture(scope="module")
 def session(desk):
     """The example with two points."""
-    return desk.click(desk.click(desk.example(Session()), (0.15, 0.42)), (0.7, 0.7))
+    return desk.click(desk.click(desk.example(Session()), (0.12, 0.48)), (0.69, 0.68))
 
 
 def test_one_line_says_what_to_do(desk, session):

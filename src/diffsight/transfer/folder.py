@@ -66,26 +66,28 @@ class TransferFolder:
             self._state(job.name).unlink(missing_ok=True)
         if answer.photo is None or answer.after is None:
             return
-        facts = {**_describe(answer.photo, job.path), "used": answer.after.used}
+        facts = {**_describe(answer.photo, job.path), "used": answer.after.used, "earlier": self._replaced(job)}
         coarse = torch.from_numpy(answer.after.coarse)
         save_tensors({"coarse": coarse}, self._state(job.name), {"facts": json.dumps(facts)})
 
     def differs(self, photo: AnnotatedPhoto) -> bool:
-        """Whether marks are other than what was found, or corrected before.
+        """Whether marks are other than what was ever found, or corrected before.
 
         Raises:
             UnreadableFile: if what was kept is damaged.
         """
         if self._correction(photo.name).exists():
             (before,) = self.corrections({photo.name: photo.path})
-        elif not self._state(photo.name).exists():
+            return not alike(before.instances, photo.instances)
+        state = self._state(photo.name)
+        if not state.exists():
             return True
-        else:
-            facts = _facts(self._state(photo.name))
-            if facts["photo"] != file_digest(photo.path):
-                return True
-            before = self.photo(photo.name, photo.path)
-        return not alike(before.instances, photo.instances)
+        facts = _facts(state)
+        if facts["photo"] != file_digest(photo.path):
+            return True
+        with damaged(state):
+            found = [{**facts, "instances": own} for own in (facts["instances"], *facts["earlier"])]
+        return not any(alike(_photo(own, photo.name, photo.path, state).instances, photo.instances) for own in found)
 
     def correct(self, photo: AnnotatedPhoto) -> None:
         """Keep what was checked by hand; it is final."""
@@ -152,6 +154,15 @@ class TransferFolder:
             shown = [stored[number] for number in order[:review]]
             paths.append(write_review(Annotations(categories, shown), self.path))
         return paths
+
+    def _replaced(self, job: Job) -> list[list[dict[str, Any]]]:
+        """What was found on a photo up to now, without masks: a file of that time may be given back with it."""
+        if job.before is None:
+            return []
+        state = self._state(job.name)
+        facts = _facts(state)
+        with damaged(state):
+            return [*facts["earlier"], [{**own, "mask": None} for own in facts["instances"]]]
 
     def _before(self, name: str, path: Path) -> Before | None:
         state = self._state(name)
