@@ -175,6 +175,8 @@ def test_killed_runs_end_the_same(tree, tmp_path):
         time.sleep(rng.uniform(0, 0.1))
         os.kill(process.pid, signal.SIGKILL) if process.poll() is None else None
         process.wait()
+    (folder / "rows").mkdir(exist_ok=True)
+    (folder / "rows" / ".cut.part").write_text("what a write that was killed leaves")
     last = start(folder)
     assert last.wait() == 0, last.stderr.read()
     for name in ("predictions.parquet", "config.json"):

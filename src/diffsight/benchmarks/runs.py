@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -172,9 +173,7 @@ class Run:
         import pyarrow as pa
 
         write_run(self.folder, pa.concat_tables([read_table(path) for path in self._chunks()]))
-        for path in self._chunks():
-            path.unlink()
-        (self.folder / "rows").rmdir()
+        shutil.rmtree(self.folder / "rows")  # with what a write that was killed has left
 
 
 def _flat(array: npt.NDArray[np.float64] | None) -> list[float] | None:
