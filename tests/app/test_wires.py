@@ -33,6 +33,39 @@ def test_a_fault_is_shown_and_goes_into_the_log_as_one_line(wires, caplog):
     assert len(record.getMessage().splitlines()) == 1
 
 
+def slow_steps(action):
+    """The work of a slow action, and what takes it over."""
+    with gr.Blocks(analytics_enabled=False) as page:
+        Wires(gr.State(0), [gr.Number()], lambda after: [after]).connect_slow(gr.Button().click, action, queue="slow")
+    work, take = (step.fn for step in page.fns.values())
+    return work, take
+
+
+def test_slow_work_is_done_again_upon_what_others_made_meanwhile():
+    states = []
+
+    def add_eight(state):
+        states.append(state)
+        return state + 8
+
+    work, take = slow_steps(add_eight)
+    done = work(1000)
+    assert take(done.before, done) == [1008, 1008, None]
+    assert states == [1000]
+    assert take(2000, done) == [2008, 2008, None]
+    assert states == [1000, 2000]
+
+
+def test_slow_work_that_fails_changes_nothing():
+    def refuse(state):
+        raise InvalidInput("no photo")
+
+    work, take = slow_steps(refuse)
+    with pytest.warns(UserWarning, match="no photo"):
+        done = work(1)
+    assert take(1, done) == [gr.skip()] * 3
+
+
 def test_work_that_is_dropped_is_no_fault(caplog):
     def work():
         with saying_what_fails():

@@ -44,8 +44,12 @@ class Visitor:
         target = [self._named[element], event]
         found = next(one for one in self._events if target in one["targets"])
         answer = self._call(found, target[0], values, about)
-        for then in (one for one in self._events if one["trigger_after"] == found["id"]):
-            self._call(then, target[0], None, None)
+        ended = [found["id"]]
+        while ended:
+            for then in (one for one in self._events if one["trigger_after"] == ended[0]):
+                self._call(then, target[0], None, None)
+                ended.append(then["id"])
+            del ended[0]
         return answer
 
     def _call(self, found: dict[str, Any], trigger: int, values: list[Any] | None, about: Any) -> list[Any]:

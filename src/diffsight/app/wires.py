@@ -6,13 +6,14 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any, Generic, TypeVar
 
 import gradio as gr
 
 from ..errors import DiffsightError, InvalidInput
+from .limits import KEPT
 
 State = TypeVar("State")
 Value = TypeVar("Value")
@@ -28,7 +29,8 @@ class Wires(Generic[State]):
         state: holds a visitor's state.
         outputs: the components that show it.
         show: their new values, in the same order.
-        queue: buttons of one queue wait for each other, across visitors.
+        queue: buttons of one queue wait for each other, across visitors. Of two in different queues that work at once,
+            the last to end undoes the other, but for ``connect_slow``.
     """
 
     state: gr.State
@@ -63,6 +65,38 @@ class Wires(Generic[State]):
             return self.attempt(lambda: action(before, *values))
 
         return self._listen(trigger, run, inputs, wait, latest, cancels)
+
+    def connect_slow(
+        self, trigger: Callable[..., Any], action: Callable[..., State], *inputs: Any, queue: str, wait: bool = False
+    ) -> Any:
+        """Call ``action(state, *inputs)`` on an event, in a queue of its own, as it takes long.
+
+        If others have changed the state by the time it is done, it is done again upon theirs.
+
+        Args:
+            trigger: an event of a component.
+            action: makes the next state.
+            inputs: components whose values it takes besides.
+            queue: where it waits.
+            wait: whether it takes so long that the page should say so.
+
+        Returns:
+            The connection.
+        """
+        work = gr.State(None, time_to_live=KEPT)
+
+        def run(before: State, *values: Any) -> _Work[State] | None:
+            with saying_what_fails():
+                return _Work(before, action(before, *values))
+            return None
+
+        def take(now: State, done: _Work[State] | None, *values: Any) -> list[Any]:
+            if done is None:
+                return [gr.skip() for _ in (self.state, *self.outputs, work)]
+            return [*self.attempt(lambda: done.after if now is done.before else action(now, *values)), None]
+
+        made = replace(self, queue=queue)._listen(trigger, run, inputs, wait, outputs=[work])
+        return self._listen(made.then, take, (work, *inputs), outputs=[self.state, *self.outputs, work])
 
     def connect_part(
         self,
@@ -101,18 +135,28 @@ class Wires(Generic[State]):
         wait: bool = False,
         latest: bool = False,
         cancels: Any = None,
+        outputs: list[Any] | None = None,
     ) -> Any:
         return trigger(
             run,
             [self.state, *inputs],
-            [self.state, *self.outputs],
+            [self.state, *self.outputs] if outputs is None else outputs,
             concurrency_id=self.queue,
             concurrency_limit=1,
             trigger_mode="always_last" if latest else "multiple",
             show_progress="minimal" if wait else "hidden",
+            show_progress_on=self.outputs,
             api_visibility="private",
             cancels=cancels,
         )
+
+
+@dataclass(frozen=True)
+class _Work(Generic[State]):
+    """What a slow action made, and of what."""
+
+    before: State
+    after: State
 
 
 @contextmanager

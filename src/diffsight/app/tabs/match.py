@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,10 +62,9 @@ def lay_out(models: Models, folder: Path) -> None:
 
     wires = Wires(session, [*asking.outputs, *finding.outputs], show)
     read = partial(_read, desk, wires, asking.status)
-    slow = replace(wires, queue="read")
-    read(slow.connect(asking.left.upload, desk.choose_left, asking.left))
-    read(slow.connect(asking.targets.upload, desk.choose_targets, asking.targets))
-    read(slow.connect(asking.example.click, desk.example))
+    read(wires.connect_slow(asking.left.upload, desk.choose_left, asking.left, queue="read"))
+    read(wires.connect_slow(asking.targets.upload, desk.choose_targets, asking.targets, queue="read"))
+    read(wires.connect_slow(asking.example.click, desk.example, queue="read"))
     read(wires.connect(asking.model.select, desk.choose_model, asking.model))
     asking.connect(desk, wires)
     wires.connect_part(finding.photos.mark, place, desk.click)

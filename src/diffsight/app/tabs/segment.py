@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +81,8 @@ def lay_out(models: Models, folder: Path) -> None:
         return [*show_photo(after), status_html(desk.status(after)), gr.Row(visible=True), words, after.solver, *levels]
 
     everything = Wires(session, [stage, status, bench, ways.names, ways.solver, *sliders.values()], show_all)
-    read = replace(everything, queue="read")
-    read.connect(upload.upload, desk.choose, upload, wait=True)
-    read.connect(example.click, desk.example, wait=True)
+    everything.connect_slow(upload.upload, desk.choose, upload, queue="read", wait=True)
+    everything.connect_slow(example.click, desk.example, queue="read", wait=True)
     photo = Wires(session, [stage], show_photo)
     photo.connect(ways.clicks.input, desk.take_clicks, ways.clicks)
     photo.connect_part(stage.look, place, desk.look, latest=True)
