@@ -177,7 +177,7 @@ def test_photos_of_ones_own(browser, tmp_path):
     browser.wait("document.body.innerText.includes('notes.png is not a photo that can be read')")
     browser.upload(buttons["targets"], *[tmp_path / "b.png"] * (MAX_TARGETS + 1))
     browser.wait(f"document.body.innerText.includes('choose up to {MAX_TARGETS}')")
-    assert browser.value(STATUS).startswith("Point 1: found in b.png")
+    browser.wait(f"{STATUS}.startsWith('Point 1: found in b.png')")  # it is empty while it is drawn anew
 
     drop = "(() => { const files = new DataTransfer();"
     drop += "files.items.add(new File(['no photo'], 'dropped.png', {type: 'image/png'}));"
