@@ -27,7 +27,7 @@ def sampling(which: str) -> dict[str, Any]:
     torch.set_num_threads(2)
     torch.manual_seed(0)
     backbone = load("pocket", device="cpu", dtype="float32")
-    settings = replace(backbone.card.tasks["geometric"], ensemble=DRAWS, size=(SIDE, SIDE))
+    settings = replace(backbone.card.tasks["geometric"], ensemble=DRAWS, noise=True, size=(SIDE, SIDE))
     picture, points = Picture(torch.rand(3, SIDE, SIDE)), torch.rand(POINTS, 2, dtype=torch.float64) * SIDE
     probe, taps = Probe(backbone), Taps((settings.stage,))
     digest = probe._job(0, picture, settings, taps).digest

@@ -103,6 +103,8 @@ def clean_settings(stage: str, size: Size, fit: FitKind = "stretch") -> ReadSett
 def adjust(settings: ReadSettings, changes: dict[str, Any]) -> ReadSettings:
     """Replace single settings; None keeps the default.
 
+    An ensemble of several draws has noise, also where the model is read without, unless ``noise`` is given as well.
+
     Raises:
         InvalidInput: for an unknown setting.
     """
@@ -115,7 +117,10 @@ def adjust(settings: ReadSettings, changes: dict[str, Any]) -> ReadSettings:
         pair = isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(side, int) for side in value)
         if name == "size" and not (value is None or pair):
             raise InvalidInput(f"size is {value!r}; it must be (height, width) in whole pixels")
-    return replace(settings, **{name: value for name, value in changes.items() if value is not None})
+    after = replace(settings, **{name: value for name, value in changes.items() if value is not None})
+    if (changes.get("ensemble") or 1) > 1 and changes.get("noise") is None and after.posterior != "sample":
+        return replace(after, noise=True)
+    return after
 
 
 @dataclass(frozen=True)
