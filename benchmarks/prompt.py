@@ -108,7 +108,7 @@ def prompting(which: str) -> dict[str, Any]:
 
     def read(rows: int) -> None:
         with torch.no_grad():
-            attention(frame, [start] * rows, 140, vectors.expand(rows, -1, -1), layers, [seed] * rows)
+            attention(frame, [start] * rows, 140, vectors.detach().expand(rows, -1, -1), layers, [seed] * rows)
 
     def encode() -> None:
         frame.latents.clear()
